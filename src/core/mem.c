@@ -1,0 +1,77 @@
+/*
+ * mem: malloc with one place for failure injection (test builds only).
+ */
+#include "core/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef OPSH_TEST
+static long fail_at;
+static long count;
+
+void mem_fail_at(long n)
+{
+	fail_at = n > 0 ? count + n : 0;
+}
+
+long mem_count(void)
+{
+	return count;
+}
+
+int mem_should_fail(void)
+{
+	count++;
+	return fail_at && (count == fail_at || count == fail_at + 1);
+}
+#endif
+
+void *mem_alloc(size_t size)
+{
+	if (mem_should_fail())
+		return NULL;
+	return malloc(size ? size : 1);
+}
+
+void *mem_zalloc(size_t size)
+{
+	if (mem_should_fail())
+		return NULL;
+	return calloc(1, size ? size : 1);
+}
+
+void *mem_realloc(void *ptr, size_t size)
+{
+	if (mem_should_fail())
+		return NULL;
+	return realloc(ptr, size ? size : 1);
+}
+
+char *mem_memdup(const char *s, size_t len)
+{
+	char *copy = mem_alloc(len + 1);
+
+	if (!copy)
+		return NULL;
+	if (len)
+		memcpy(copy, s, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+char *mem_strdup(const char *s)
+{
+	return mem_memdup(s, strlen(s));
+}
+
+void mem_free(void *ptr)
+{
+	free(ptr);
+}
+
+void mem_wipe(void *ptr, size_t len)
+{
+	if (ptr && len)
+		explicit_bzero(ptr, len);
+}

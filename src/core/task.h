@@ -1,0 +1,52 @@
+/*
+ * task: coroutines on the loop. Owns every task, the ready queue and the one
+ * lua_resume. Structured: a task ends after its children; a failing child of
+ * all/map/race cancels its siblings. Cancelling is sticky: no pcall keeps it,
+ * `<close>` handlers run and may wait for a grace period.
+ */
+#ifndef OPSH_CORE_TASK_H
+#define OPSH_CORE_TASK_H
+
+#include <lua.h>
+
+#include "core/err.h"
+
+enum cancel_why {
+	CANCEL_NONE, CANCEL_TIMEOUT, CANCEL_SIBLING, CANCEL_ASKED,
+	CANCEL_INT, CANCEL_TERM, CANCEL_HUP, CANCEL_PIPE
+};
+
+struct task;
+
+/* The running task; NULL outside of any (start-up, loop callbacks). */
+struct task *task_current(void);
+/* The root of this call of task_run. */
+struct task *task_root(void);
+/* A small integer that children inherit: the effect room's step. */
+int task_label(const struct task *task);		/* NULL ok: 0 */
+void task_set_label(struct task *task, int label);
+
+/* [-(nargs+1), +n, m] Runs function and arguments on top of L's stack as the
+ * root task until it and its children ended. Returns LUA_OK with the results
+ * pushed (their number in *nres), or an error status with one error object. */
+int task_run(lua_State *L, int nargs, int *nres);
+
+/* Cancels a task and its children. From the loop or from a task. */
+void task_cancel(struct task *task, enum cancel_why why);
+/* The strongest reason that the root was cancelled with. */
+enum cancel_why task_root_cancelled(void);
+
+/* [-0, +0, v] Raises when the current task is cancelled and not yet told. */
+void task_check(lua_State *L);
+/* Is the current task being unwound by a cancel? */
+int task_unwinding(void);
+
+int task_live(void);		/* tasks alive: tests ask for 1 */
+
+/* pcall, xpcall, try, load, coroutine.* that waits and cancels pass through.
+ * [-0, +0, m] */
+void task_open_base(lua_State *L);
+/* `task`: spawn all map race timeout sleep. [-0, +1, m] */
+int luaopen_opsh_c_task(lua_State *L);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * out: the one writer to fd 1 and 2. Keeps a queue a descriptor and writes
+ * only what the descriptor takes without blocking, so that a full pipe stops
+ * neither the journal nor the loop. Foreign bytes are escaped when the
+ * descriptor is a terminal; everything passes the redactor (a filter that
+ * main sets: term knows no effect room). SIGPIPE is ignored: EPIPE and EIO
+ * turn the descriptor dead, and what follows is dropped.
+ */
+#ifndef OPSH_TERM_OUT_H
+#define OPSH_TERM_OUT_H
+
+#include <stddef.h>
+
+#include "core/buf.h"
+
+struct lua_State;
+
+enum out_fd { OUT_STDOUT, OUT_STDERR };
+
+/* Reads the environment (NO_COLOR, CLICOLOR_FORCE, TERM, COLUMNS) and tty-ness. */
+void out_init(void);
+void out_release(void);			/* out_finish, then frees */
+
+/* Masks secrets in a stream; set once by main. stream: 0 stdout, 1 stderr. */
+struct out_filter {
+	void (*feed)(int stream, struct buf *out, const char *data, size_t len);
+	void (*flush)(int stream, struct buf *out);
+};
+void out_set_filter(const struct out_filter *filter);
+
+int out_is_tty(enum out_fd fd);
+int out_colour(enum out_fd fd);		/* may styles be written? */
+int out_columns(void);			/* width of the terminal; 80 unknown */
+int out_dead(enum out_fd fd);		/* EPIPE or EIO was seen */
+/* Called once when stdout turned dead. */
+void out_on_dead(void (*cb)(void));
+
+/* Foreign text: escaped on a terminal (newline and tab kept). */
+void out_text(enum out_fd fd, const char *data, size_t len);
+/* Our own text, may hold styles; never foreign bytes. */
+void out_ours(enum out_fd fd, const char *data, size_t len);
+void out_printf(enum out_fd fd, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));	/* as out_text */
+
+/* Writes what can be written now without blocking. */
+void out_flush(void);
+size_t out_pending(void);	/* bytes queued: writers park above 1 MiB */
+/* Blocks until all is written or the descriptor is dead, at most `seconds`. */
+void out_finish(double seconds);
+
+/* The status line of progress on stderr (only on a terminal): erased before
+ * any other text is written, drawn again after it. NULL removes it. */
+void out_status(const char *line);
+
+/* `opsh.c.term`: write(fd, text), ours, style, is_tty, colour, columns, width,
+ * escape, status, prompt. [-0, +1, m] */
+int luaopen_opsh_c_term(struct lua_State *L);
+
+#endif
