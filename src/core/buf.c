@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <utf8proc.h>
-
 #include "core/mem.h"
+#include "core/utf8.h"
 
 char buf_empty[1];
 
@@ -150,8 +149,8 @@ void buf_add_json(struct buf *b, const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 	size_t i = 0, run = 0;
-	utf8proc_int32_t cp;
-	utf8proc_ssize_t n;
+	uint32_t cp;
+	int n;
 
 	buf_addc(b, '"');
 	while (i < len) {
@@ -161,10 +160,8 @@ void buf_add_json(struct buf *b, const char *s, size_t len)
 			i++;
 			continue;
 		}
-		n = 1;
 		if (p[i] >= 0x80) {
-			n = utf8proc_iterate(p + i,
-					     (utf8proc_ssize_t)(len - i), &cp);
+			n = utf8_next(s + i, len - i, &cp);
 			if (n > 0) {
 				i += (size_t)n;
 				continue;
