@@ -46,10 +46,11 @@ static void unknown_option(lua_State *L, int arg, const char *const *names)
 			luaL_addstring(&b, ", ");
 		luaL_addstring(&b, names[i]);
 	}
-	luaL_pushresult(&b);
+	luaL_pushresult(&b);		/* -- key value names */
+	luaL_tolstring(L, -3, NULL);	/* -- key value names text */
 	luaL_argerror(L, arg, lua_pushfstring(L,
 		"unknown option '%s' (known: %s)",
-		luaL_tolstring(L, -3, NULL), lua_tostring(L, -2)));
+		lua_tostring(L, -1), lua_tostring(L, -2)));
 }
 
 void lx_opt_begin(lua_State *L, int arg, const char *const *names)

@@ -54,15 +54,18 @@ struct op {
 	struct task *task;		/* borrowed: who waits; NULL before */
 	struct op *next;		/* free for the class's own queues */
 	struct loop_timer *timer;	/* owned: the deadline's */
+	void **slot;			/* borrowed: the userdata that owns us;
+					   NULL when Lua let go */
 	struct err err;			/* set: raised instead of pushing */
 	double timeout;			/* as given, for messages */
+	int *wake;			/* borrowed: a nested loop's flag */
 	unsigned started : 1;		/* the library holds it */
 	unsigned done : 1;		/* op_done was called */
 	unsigned asked : 1;		/* cancel was called */
 	unsigned detached : 1;		/* Lua let go: op_done frees */
 	unsigned parked : 1;		/* a task is parked on it */
-	unsigned nested : 1;		/* waited for in a nested loop */
-	unsigned slot : 1;		/* a userdata slot refers to it */
+	unsigned cancelled : 1;		/* by its task, not by its deadline */
+	unsigned needs_tasks : 1;	/* only other tasks can end it */
 };
 
 /* [-0, +1, v] Makes a zeroed op of `size` bytes and pushes its slot (collected
@@ -86,7 +89,14 @@ void op_done(struct op *op);
 /* op_done with *e copied into op->err. */
 void op_fail(struct op *op, const struct err *e);
 
-/* Runs the loop until the op is done: where Lua can't yield. */
-void op_run_nested(lua_State *L, struct op *op);
+/* Asks the class to cancel; op->err is set from kind and message. Ends the op
+ * now unless the class answers OP_LATER. For task.c and the deadline. */
+void op_cancel(struct op *op, const struct err *why);
+
+/* Releases and frees an op whose wait is over. For task.c. */
+void op_destroy(struct op *op);
+
+/* The metatable of slots. [-0, +0, m] */
+void op_open(lua_State *L);
 
 #endif

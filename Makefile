@@ -1,0 +1,114 @@
+# opsh: non-recursive build. `make help` lists the targets.
+MODE    ?= release
+SAN     ?=
+DEVELOPER ?=
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+CLANG   ?= clang
+PKGCONF ?= pkg-config
+B       := build/$(MODE)
+
+# --- flags ------------------------------------------------------------------
+MODE_release := -O2 -g
+MODE_debug   := -O0 -g3
+MODE_test    := -O1 -g -DOPSH_TEST
+MODE_asan    := -O1 -g -DOPSH_TEST -fno-omit-frame-pointer
+ifeq ($(MODE),asan)
+SAN := address,undefined
+endif
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wvla -Wformat=2
+ifneq ($(DEVELOPER),)
+WARN += -Werror
+endif
+LUA_CFLAGS := $(shell $(PKGCONF) --cflags lua5.4 2>/dev/null)
+VERSION := 0.1.0
+OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_VERSION='"$(VERSION)"' \
+	$(MODE_$(MODE)) $(WARN) $(SANFLAGS) -fPIC -Isrc -I$(B) $(LUA_CFLAGS)
+DEPFLAGS = -MMD -MP
+# Static where it counts: start-up is the exec, not 41 shared objects.
+EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
+	-l:libuv_a.a -l:libutf8proc.a -l:libmd.a -lm -ldl -lpthread
+
+# --- what there is ------------------------------------------------------------
+EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \
+	src/repl/*.c src/run/*.c)
+EXE_OBJS := $(EXE_SRCS:%.c=$(B)/%.o) $(B)/embedded.o
+LIB_OBJS := $(filter-out $(B)/src/main.o,$(EXE_OBJS))
+BINDINGS := $(shell sed -n 's/^BINDING(\([a-z0-9]*\),.*/\1/p' src/bind/bindings.def)
+bind_pkgs = $(shell sed -n 's/^BINDING($(1), *"[^"]*", *"\([^"]*\)".*/\1/p' src/bind/bindings.def)
+bind_more = $(shell sed -n 's/^BINDING($(1), *"[^"]*", *"[^"]*", *"\([^"]*\)".*/\1/p' src/bind/bindings.def)
+bind_srcs = $(sort $(wildcard src/bind/$(1).c src/bind/$(1)_*.c) \
+	$(patsubst %,src/bind/%.c,$(call bind_more,$(1))))
+BIND_SOS := $(BINDINGS:%=$(B)/lib/%.so)
+LUA_FILES := $(sort $(shell find lua -type f))
+PLAYBOOKS := $(sort $(shell find playbooks -type f -name '*.lua'))
+
+.DELETE_ON_ERROR:
+.PHONY: all deps deps-test test check bench demo install uninstall clean help
+all: deps-build $(B)/opsh $(BIND_SOS)
+
+# --- the program --------------------------------------------------------------
+$(B)/opsh: $(EXE_OBJS)
+	$(CC) $(SANFLAGS) -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(B)/embedded.o: $(B)/embedded.c
+	$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
+$(B)/embedded.c: build/tools/embed $(LUA_FILES)
+	@mkdir -p $(@D)
+	build/tools/embed $(LUA_FILES) > $@
+build/tools/embed: src/tools/embed.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) -o $@ $<
+
+define BIND_RULES
+$(1)_OBJS := $$(patsubst %.c,$(B)/%.o,$(call bind_srcs,$(1)))
+$(B)/lib/$(1).so: $$($(1)_OBJS)
+	@mkdir -p $$(@D)
+	$(CC) $(SANFLAGS) -shared $(LDFLAGS) -o $$@ $$($(1)_OBJS) \
+		$$(if $(call bind_pkgs,$(1)),$$(shell $(PKGCONF) --libs $(call bind_pkgs,$(1))))
+endef
+$(foreach b,$(BINDINGS),$(eval $(call BIND_RULES,$(b))))
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# --- packages, tests, installation ---------------------------------------------
+include tests/tests.mk
+
+deps-build:
+	@tests/deps.sh build
+deps:
+	@tests/deps.sh build test
+
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/opsh'
+	install -m 755 $(B)/opsh '$(DESTDIR)$(PREFIX)/bin/opsh'
+	install -m 755 $(BIND_SOS) '$(DESTDIR)$(PREFIX)/lib/opsh/'
+	for f in $(PLAYBOOKS); do \
+		install -D -m 644 "$$f" \
+			"$(DESTDIR)$(PREFIX)/share/opsh/$$f" || exit 1; \
+	done
+uninstall:
+	rm -rf '$(DESTDIR)$(PREFIX)/bin/opsh' '$(DESTDIR)$(PREFIX)/lib/opsh' \
+		'$(DESTDIR)$(PREFIX)/share/opsh'
+clean:
+	rm -rf build
+
+help:
+	@echo 'targets:'
+	@echo '  all       build build/release/opsh and its bindings (default)'
+	@echo '  deps      install the packages that are missing (Debian, apt)'
+	@echo '  demo      all set-up, then a flight cache flushed on throwaway servers'
+	@echo '  test      all set-up, then every test'
+	@echo '  check     lint: room rules, sizes, documentation, luacheck, cppcheck'
+	@echo '  bench     ratios against plain C and the usual tools, in one run'
+	@echo '  install   into DESTDIR/PREFIX (PREFIX=$(PREFIX))'
+	@echo '  uninstall, clean'
+	@echo 'variables: MODE=release|debug|test|asan  SAN=address,undefined'
+	@echo '           DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC PREFIX DESTDIR'

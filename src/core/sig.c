@@ -1,0 +1,118 @@
+/*
+ * sig: signal handlers, and handing what they saw to the root task.
+ */
+#include "core/sig.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "core/loop.h"
+#include "core/task_impl.h"
+
+static volatile sig_atomic_t first;	/* signal number */
+static volatile sig_atomic_t ints;	/* Ctrl-C so far */
+static volatile sig_atomic_t pending;	/* not yet handed on */
+static int ticks;			/* tasks with a deadline */
+
+void sig_arm_hook(void)
+{
+	lua_State *L = task_running;
+
+	if (L)
+		lua_sethook(L, task_hook,
+			    LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+}
+
+static void on_signal(int sig)
+{
+	if (sig == SIGINT && ++ints >= 3)
+		_exit(128 + SIGINT);	/* stuck in a C function: leave */
+	if (!first)
+		first = sig;
+	pending = sig;
+	task_attention = 1;
+	sig_arm_hook();
+	loop_wake();
+}
+
+static void on_tick(int sig)
+{
+	(void)sig;
+	task_attention = 1;
+	sig_arm_hook();
+}
+
+static void wake(void)
+{
+	sig_poll();
+}
+
+void sig_init(void)
+{
+	struct sigaction sa;
+
+	memset(&sa, 0, sizeof sa);
+	sigemptyset(&sa.sa_mask);
+	sa.sa_flags = SA_RESTART;
+	sa.sa_handler = on_signal;
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	sa.sa_handler = on_tick;
+	sigaction(SIGALRM, &sa, NULL);
+	sa.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &sa, NULL);
+	loop_on_wake(wake);
+}
+
+int sig_caught(void)
+{
+	return first;
+}
+
+void sig_forget(void)
+{
+	first = ints = pending = 0;
+}
+
+void sig_tick(int on)
+{
+	struct itimerval every = { { 0, 50000 }, { 0, 50000 } };
+	int before = ticks;
+
+	ticks += on ? 1 : -1;
+	if (!before == !ticks)
+		return;
+	if (!ticks)
+		memset(&every, 0, sizeof every);
+	setitimer(ITIMER_REAL, &every, NULL);
+}
+
+static enum cancel_why why_of(int sig)
+{
+	switch (sig) {
+	case SIGTERM:
+		return CANCEL_TERM;
+	case SIGHUP:
+		return CANCEL_HUP;
+	default:
+		return CANCEL_INT;
+	}
+}
+
+void sig_poll(void)
+{
+	struct task *task = task_current();
+	int sig = pending;
+
+	task_attention = 0;
+	pending = 0;
+	if (sig && task_root())
+		task_cancel(task_root(), why_of(sig));
+	/* a busy loop keeps the loop's timers from firing */
+	for (; task; task = task->parent)
+		if (task->deadline_at && loop_now() >= task->deadline_at)
+			task_cancel(task, CANCEL_TIMEOUT);
+}

@@ -1,0 +1,239 @@
+/*
+ * task_cancel: how a task is stopped. Three stages, TASK_GRACE apart: told
+ * (an error unwinds it, `<close>` may wait), hard (what the handlers wait for
+ * is cancelled too), dropped (its thread is never resumed).
+ */
+#include <string.h>
+
+#include "core/loop.h"
+#include "core/task_impl.h"
+
+static enum cancel_why root_why;
+
+enum cancel_why task_root_cancelled(void)
+{
+	return root_why;
+}
+
+void task_cancel_err(const struct task *task, struct err *e)
+{
+	static const struct {
+		const char *code, *text;
+	} what[] = {
+		[CANCEL_NONE] = { "", "cancelled" },
+		[CANCEL_SIBLING] = { "", "cancelled: another task failed or "
+				     "ended first" },
+		[CANCEL_ASKED] = { "", "cancelled" },
+		[CANCEL_INT] = { "SIGINT", "interrupted (Ctrl-C)" },
+		[CANCEL_TERM] = { "SIGTERM", "terminated (SIGTERM)" },
+		[CANCEL_HUP] = { "SIGHUP", "terminal closed (SIGHUP)" },
+		[CANCEL_PIPE] = { "SIGPIPE", "output closed (SIGPIPE)" },
+	};
+
+	if (task->cancel == CANCEL_TIMEOUT)
+		err_set(e, ERR_TIMEOUT, "", "deadline of %g s passed",
+			task->timeout);
+	else
+		err_set(e, ERR_CANCELLED, what[task->cancel].code, "%s",
+			what[task->cancel].text);
+}
+
+static void push_marked(lua_State *L, const struct err *e)
+{
+	err_push(L, e);
+	lua_pushboolean(L, 1);
+	lua_setfield(L, -2, "cancel");
+}
+
+void task_push_cancel(lua_State *L, const struct task *task)
+{
+	struct err e;
+
+	task_cancel_err(task, &e);
+	push_marked(L, &e);
+}
+
+/* Makes the due stage reach the task, whatever it does now. */
+static void deliver(struct task *task)
+{
+	struct op *op = task->op;
+
+	if (op && (task->state == TASK_PARKED || op->wake)) {
+		struct err e;
+
+		task_cancel_err(task, &e);
+		op->cancelled = 1;
+		op_cancel(op, &e);
+	} else if (task->state == TASK_RUNNING) {
+		task_attention = 1;
+		sig_arm_hook();
+	}
+}
+
+static void on_grace(void *arg)
+{
+	struct task *task = arg;
+
+	loop_timer_free(task->grace);
+	task->grace = NULL;
+	if (task->stage == 1) {
+		task->due = 1;
+		deliver(task);
+		return;
+	}
+	task->stage = 3;
+	if (task->state == TASK_PARKED)
+		task_ready(task);
+	else
+		deliver(task);
+}
+
+/* The second Ctrl-C: no grace for what unwinds already. */
+static void hurry(struct task *task)
+{
+	struct task *child;
+
+	if (task->stage == 1 && !task->due) {
+		task->due = 1;
+		deliver(task);
+	}
+	for (child = task->children; child; child = child->sibling)
+		hurry(child);
+}
+
+void task_cancel(struct task *task, enum cancel_why why)
+{
+	struct task *child;
+
+	if (task->state == TASK_DONE)
+		return;
+	if (task == task_root()) {
+		if (why >= CANCEL_INT && why < CANCEL_PIPE && task->stage)
+			hurry(task);
+		if (why > root_why)
+			root_why = why;
+	}
+	if (why > task->cancel)
+		task->cancel = why;
+	for (child = task->children; child; child = child->sibling)
+		task_cancel(child, why == CANCEL_TIMEOUT ? CANCEL_SIBLING
+							 : why);
+	if (task->stage || task->due)
+		return;
+	task->due = 1;
+	deliver(task);
+}
+
+int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
+{
+	struct err own;
+
+	task->due = 0;
+	if (task->stage < 2)
+		task->stage++;
+	task->epoch = ++task_clock;
+	loop_timer_free(task->grace);
+	task->grace = loop_timer_new(TASK_GRACE, 0, on_grace, task);
+	if (!e) {
+		task_cancel_err(task, &own);
+		e = &own;
+	}
+	push_marked(L, e);
+	lua_error(L);
+	__builtin_unreachable();
+}
+
+int task_rethrow(lua_State *L, int failed)
+{
+	struct task *task = task_current();
+
+	if (failed && err_is(L, -1)) {
+		if (lua_getfield(L, -1, "cancel") == LUA_TBOOLEAN) {
+			lua_pop(L, 1);
+			lua_error(L);
+		}
+		lua_pop(L, 1);
+	}
+	task_push_cancel(L, task);
+	if (failed) {
+		/* a handler's own error: recorded, not in the first's place */
+		lua_pushvalue(L, -2);
+		lua_setfield(L, -2, "suppressed");
+	}
+	lua_error(L);
+	__builtin_unreachable();
+}
+
+int task_unwound_since(unsigned long since)
+{
+	struct task *task = task_current();
+
+	return task && task->epoch > since;
+}
+
+void task_check(lua_State *L)
+{
+	struct task *task = task_current();
+
+	if (!task)
+		luaL_error(L, "nothing can be waited for outside of a task");
+	if (task_attention)
+		sig_poll();
+	if (task->due)
+		task_raise_cancel(L, task, NULL);
+	if (task->stage >= 2) {
+		/* past the grace: handlers may not wait any more */
+		task_push_cancel(L, task);
+		lua_error(L);
+	}
+}
+
+int task_unwinding(void)
+{
+	struct task *task = task_current();
+
+	return task && task->stage > 0;
+}
+
+void task_hook(lua_State *L, lua_Debug *ar)
+{
+	struct task *task = task_current();
+
+	/* first: it must not fire inside the message handler */
+	lua_sethook(L, NULL, 0, 0);
+	if (task_attention)
+		sig_poll();
+	lua_sethook(L, NULL, 0, 0);
+	if (!task)
+		return;
+	if (task->stage >= 3) {
+		if (lua_isyieldable(L) && ar->event == LUA_HOOKCOUNT) {
+			lua_yield(L, 0);
+			return;
+		}
+		lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
+		return;
+	}
+	if (task->due)
+		task_raise_cancel(L, task, NULL);
+}
+
+static void on_deadline(void *arg)
+{
+	task_cancel(arg, CANCEL_TIMEOUT);
+}
+
+void task_set_deadline(struct task *task, double seconds)
+{
+	if (task->deadline_at)
+		sig_tick(0);
+	loop_timer_free(task->deadline);
+	task->deadline = NULL;
+	task->deadline_at = 0;
+	if (seconds < 0)
+		return;
+	task->timeout = seconds;
+	task->deadline_at = loop_now() + seconds;
+	sig_tick(1);
+	task->deadline = loop_timer_new(seconds, 0, on_deadline, task);
+}

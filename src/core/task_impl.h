@@ -1,0 +1,111 @@
+/*
+ * task_impl: what op.c, task*.c and co.c share and nobody else sees: the
+ * task's struct, the ready queue, the running state.
+ */
+#ifndef OPSH_CORE_TASK_IMPL_H
+#define OPSH_CORE_TASK_IMPL_H
+
+#include <signal.h>
+
+#include "core/lx.h"
+#include "core/op.h"
+#include "core/task.h"
+
+#define TASK_META "opsh.task"
+#define TASK_GRACE 0.5		/* seconds for <close> handlers, twice */
+#define TASK_MAX_NESTED 60	/* nested loops that still run other tasks */
+
+enum task_state { TASK_NEW, TASK_READY, TASK_RUNNING, TASK_PARKED, TASK_DONE };
+
+struct task {
+	lua_State *co;		/* owned by the userdata's user value 1 */
+	struct task *parent;	/* borrowed: outlives us */
+	struct task *children;	/* alive, or failed and not taken */
+	struct task *sibling;	/* next in the parent's list */
+	struct task *ready_next;
+	struct op *op;		/* what it is parked on */
+	struct join *joins;	/* who waits for our end */
+	struct op end;		/* waits for the children at our end */
+	struct loop_timer *grace;	/* owned: next stage of a cancel */
+	struct loop_timer *deadline;	/* owned: of task.timeout */
+	double deadline_at;	/* loop_now(), 0 none */
+	double timeout;		/* seconds, as given */
+	unsigned long epoch;	/* clock of the last cancel raised in it */
+	enum task_state state;
+	enum cancel_why cancel;
+	int stage;		/* 0 not told, 1 told, 2 hard, 3 drop */
+	int due;		/* a stage is to be raised */
+	int status;		/* LUA_OK or an error, once done */
+	int nres;		/* results on co's stack, once done */
+	int live_children;
+	int nested;		/* nested loops it runs now */
+	int label;
+	int queued;		/* in the ready queue */
+	int taken;		/* its failure was handed to somebody */
+};
+
+/* One who waits for a task's end; taken off the list before the call. */
+struct join {
+	struct join *next;
+	struct task *task;	/* NULL once called or taken off */
+	void (*ended)(struct join *join, struct task *task);
+	void *arg;
+};
+void task_join(struct task *task, struct join *join);
+void task_unjoin(struct join *join);
+
+/* One of these lies in each lua_State's extra space. */
+struct co_extra {
+	unsigned char waiting;	/* parked inside: nobody may resume it */
+};
+
+#define TASK_SENTINEL ((void *)&task_sentinel)
+extern char task_sentinel;
+extern volatile sig_atomic_t task_attention;	/* look at signals, deadlines */
+
+struct co_extra *co_extra(lua_State *co);
+
+/* The one lua_resume: keeps track of the innermost running state, arms the
+ * hook when something needs attention. */
+int task_resume_state(lua_State *co, lua_State *from, int narg, int *nres);
+
+void task_ready(struct task *task);
+/* op left the task behind (OP_DETACH): resume it with op's error. */
+void task_detach(struct task *task, struct op *op);
+/* Waits for op: yields the sentinel, or runs a nested loop. */
+int task_park(lua_State *L, struct op *op);
+/* The same with a continuation of one's own, in a task's base function. */
+int task_park_k(lua_State *L, struct op *op, lua_KContext ctx,
+		lua_KFunction k);
+/* Runs the loop until op has ended or left the task. */
+void task_run_nested(lua_State *L, struct op *op);
+/* Raises the cancel again when a protected call swallowed it: `status` is what
+ * the call ended with, its error (if any) on top. */
+_Noreturn int task_rethrow(lua_State *L, int failed);
+/* Starts or ends the 50 ms tick that finds busy loops past a deadline. */
+void sig_tick(int on);
+/* Raises the cancel of the current task; `e` (may be NULL) says more. */
+_Noreturn int task_raise_cancel(lua_State *L, struct task *task,
+				const struct err *e);
+/* [-0, +1, m] the error object of the task's cancel. */
+void task_push_cancel(lua_State *L, const struct task *task);
+void task_cancel_err(const struct task *task, struct err *e);
+
+/* [-(nargs+1), +1, m] makes a task of function and arguments; pushes its
+ * userdata. */
+struct task *task_spawn(lua_State *L, int nargs);
+void task_set_deadline(struct task *task, double seconds);
+
+/* Counts cancels raised; co.c compares it to find an unwind that began inside
+ * a protected call. */
+extern unsigned long task_clock;
+/* Was the current task told to unwind after `since`? */
+int task_unwound_since(unsigned long since);
+
+/* signals (sig.c) */
+void sig_poll(void);		/* hands pending signals to the root */
+void sig_arm_hook(void);	/* hook on the innermost running state */
+extern lua_State *volatile task_running;
+void task_hook(lua_State *L, lua_Debug *ar);
+
+#endif

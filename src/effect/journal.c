@@ -1,0 +1,352 @@
+/*
+ * journal: writing. One write(2) a record, so that a killed process leaves
+ * whole records, and at most one torn line after a power cut.
+ */
+#include "effect/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/buf.h"
+#include "core/fail.h"
+#include "effect/digest.h"
+
+#define RESERVE_BYTES (1 << 20)
+
+static int fd = -1;
+static int dead;
+static long long seq;
+static char head[JOURNAL_HASH + 1];
+static char dir[3072];
+static char runs[2560];
+static char run_id[64];
+static struct buf line = BUF_INIT;
+
+int journal_is_open(void)
+{
+	return fd >= 0;
+}
+
+int journal_dead(void)
+{
+	return dead;
+}
+
+const char *journal_dir(void)
+{
+	return fd >= 0 ? dir : "";
+}
+
+const char *journal_head(void)
+{
+	return head;
+}
+
+void journal_new_id(char id[27])
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	unsigned char rnd[16] = { 0 };
+	struct timespec ts;
+	unsigned long long ms;
+	int i;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ms = (unsigned long long)ts.tv_sec * 1000 +
+		(unsigned long long)ts.tv_nsec / 1000000;
+	for (i = 9; i >= 0; i--, ms >>= 5)
+		id[i] = digits[ms & 31];
+	if (getrandom(rnd, sizeof rnd, 0) < 0)
+		rnd[0] = (unsigned char)ts.tv_nsec;
+	for (i = 0; i < 16; i++)
+		id[10 + i] = digits[rnd[i] & 31];
+	id[26] = '\0';
+}
+
+static int fail_io(struct err *e, const char *what, const char *path)
+{
+	int saved = errno;
+
+	err_set(e, ERR_JOURNAL, "", "cannot %s '%s': %s", what, path,
+		strerror(saved));
+	snprintf(e->hint, sizeof e->hint,
+		 "nothing was done; set XDG_STATE_HOME to a place that can be "
+		 "written");
+	return -1;
+}
+
+/* mkdir -p, 0700. */
+static int make_dirs(const char *path)
+{
+	char part[3072];
+	size_t i;
+
+	snprintf(part, sizeof part, "%s", path);
+	for (i = 1; part[i]; i++) {
+		if (part[i] != '/')
+			continue;
+		part[i] = '\0';
+		if (mkdir(part, 0700) && errno != EEXIST)
+			return -1;
+		part[i] = '/';
+	}
+	return mkdir(part, 0700) && errno != EEXIST ? -1 : 0;
+}
+
+static int sync_dir(const char *path)
+{
+	int d = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed;
+
+	if (d < 0)
+		return -1;
+	failed = fsync(d);
+	close(d);
+	return failed;
+}
+
+/* The second writer of one journal is refused (fault 46). */
+static int lock_file(int file)
+{
+	struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(file, F_OFD_SETLK, &lk);
+}
+
+static void make_reserve(void)
+{
+	char path[3200];
+	int r;
+
+	snprintf(path, sizeof path, "%s/reserve", dir);
+	r = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (r < 0)
+		return;
+	if (posix_fallocate(r, 0, RESERVE_BYTES))
+		unlink(path);	/* no reserve on this file system */
+	close(r);
+}
+
+static int give_reserve(void)
+{
+	char path[3200];
+
+	snprintf(path, sizeof path, "%s/reserve", dir);
+	return unlink(path);
+}
+
+static void set_paths(const char *runs_dir, const char *run)
+{
+	snprintf(runs, sizeof runs, "%s", runs_dir);
+	snprintf(run_id, sizeof run_id, "%s", run);
+	snprintf(dir, sizeof dir, "%s/%s", runs, run_id);
+	dead = 0;
+}
+
+int journal_create(const char *runs_dir, const char *run, struct err *e)
+{
+	char path[3200];
+
+	set_paths(runs_dir, run);
+	snprintf(path, sizeof path, "%s/journal.jsonl", dir);
+	errno = fail_point("journal_open");
+	if (errno || make_dirs(dir))
+		return fail_io(e, "create", dir);
+	fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_APPEND | O_CLOEXEC,
+		  0600);
+	if (fd < 0)
+		return fail_io(e, "create", path);
+	if (lock_file(fd) || sync_dir(dir) || sync_dir(runs)) {
+		fail_io(e, "lock", path);
+		close(fd);
+		fd = -1;
+		return -1;
+	}
+	make_reserve();
+	seq = 0;
+	digest_genesis(run_id, head);
+	return 0;
+}
+
+/* Moves the torn bytes after `good` into a file of their own. */
+static int save_torn(const struct journal_report *r)
+{
+	char path[3300], chunk[4096];
+	off_t at = (off_t)r->bytes;
+	ssize_t n;
+	int out;
+
+	snprintf(path, sizeof path, "%s/torn-%lld", dir, r->records);
+	out = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	if (out < 0)
+		return -1;
+	while ((n = pread(fd, chunk, sizeof chunk, at)) > 0) {
+		if (write(out, chunk, (size_t)n) != n) {
+			close(out);
+			return -1;
+		}
+		at += n;
+	}
+	/* kept before it is cut off: nothing is lost */
+	if (fsync(out) || close(out) || sync_dir(dir))
+		return -1;
+	return ftruncate(fd, (off_t)r->bytes) || fsync(fd) ? -1 : 0;
+}
+
+int journal_reopen(const char *runs_dir, const char *run, long long *torn,
+		   struct err *e)
+{
+	struct journal_report r;
+	char path[3200];
+
+	set_paths(runs_dir, run);
+	snprintf(path, sizeof path, "%s/journal.jsonl", dir);
+	fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+	if (fd < 0)
+		return fail_io(e, "open", path);
+	if (lock_file(fd)) {
+		err_set(e, ERR_BUSY, "", "run '%s' is going on: its journal "
+			"is locked by another process", run_id);
+		goto fail;
+	}
+	if (journal_scan(fd, run_id, &r)) {
+		err_set(e, ERR_VERIFY, "", "journal of run '%s' is damaged at "
+			"line %lld: %s", run_id, r.bad_line, r.problem);
+		goto fail;
+	}
+	*torn = r.torn;
+	if (r.torn && save_torn(&r)) {
+		fail_io(e, "recover", path);
+		goto fail;
+	}
+	seq = r.records;
+	snprintf(head, sizeof head, "%s", r.head);
+	make_reserve();
+	return 0;
+fail:
+	close(fd);
+	fd = -1;
+	return -1;
+}
+
+/* 0 or errno; short writes are completed. */
+static int write_all(const char *data, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+	int code = fail_point("journal_write");
+
+	if (code)
+		return code;
+	while (done < len) {
+		n = write(fd, data + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : ENOSPC;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/* A record that could not be written whole must not merge with the next. */
+static void cut_partial(off_t before)
+{
+	if (before >= 0 && ftruncate(fd, before))
+		dead = 1;
+}
+
+static int put_line(int reserve)
+{
+	off_t before = lseek(fd, 0, SEEK_END);
+	int code = write_all(line.data, line.len);
+
+	if (!code)
+		return 0;
+	cut_partial(before);
+	if (code == ENOSPC && reserve && !give_reserve()) {
+		code = write_all(line.data, line.len);
+		if (code)
+			cut_partial(before);
+	}
+	return code;
+}
+
+long long journal_append(const char *members, size_t len, int sync,
+			 int reserve, struct err *e)
+{
+	char hash[JOURNAL_HASH + 1];
+	int code;
+
+	if (fd < 0 || dead) {
+		err_set(e, ERR_JOURNAL, "", "the journal is not writable: %s",
+			dead ? "an earlier write or sync failed"
+			     : "it is not open");
+		return -1;
+	}
+	buf_clear(&line);
+	buf_addf(&line, "{\"seq\":%lld,\"prev\":\"%s\",", seq + 1, head);
+	buf_add(&line, members, len);
+	digest_hex(line.data, line.len, hash);
+	buf_addf(&line, ",\"hash\":\"%s\"}\n", hash);
+	if (!buf_ok(&line) || line.len > JOURNAL_LINE_MAX) {
+		err_set(e, ERR_JOURNAL, "", "cannot write a record of %zu "
+			"bytes: %s", line.len, buf_ok(&line)
+			? "a record has at most 1 MiB" : "out of memory");
+		return -1;
+	}
+	code = put_line(reserve);
+	if (!code && sync) {
+		code = fail_point("journal_sync");
+		if (!code && fdatasync(fd))
+			code = errno;
+		if (code)
+			dead = 1;	/* fault 38: no retry after EIO */
+	}
+	if (code) {
+		errno = code;
+		fail_io(e, "write", dir);
+		return -1;
+	}
+	memcpy(head, hash, sizeof head);
+	return ++seq;
+}
+
+/* Notes run, records and head outside of the run's directory, so that a
+ * cut tail or a re-made chain of an ended run is found. */
+static void note_head(void)
+{
+	char path[2700];
+	int heads;
+
+	snprintf(path, sizeof path, "%s/heads", runs);
+	heads = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+	if (heads < 0)
+		return;
+	buf_clear(&line);
+	buf_addf(&line, "%s %lld %s\n", run_id, seq, head);
+	if (buf_ok(&line) &&
+	    write(heads, line.data, line.len) == (ssize_t)line.len)
+		fdatasync(heads);
+	close(heads);
+}
+
+void journal_close(void)
+{
+	if (fd < 0)
+		return;
+	if (!dead) {
+		fdatasync(fd);
+		note_head();
+	}
+	give_reserve();
+	close(fd);
+	fd = -1;
+	buf_release(&line);
+}

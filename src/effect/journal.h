@@ -1,0 +1,65 @@
+/*
+ * journal: one file a run, one JSON record a line, each with its sequence
+ * number, the hash of the line before and its own (SHA-256). Owns the run's
+ * directory: journal.jsonl (0600, O_APPEND, locked), a reserve for the last
+ * outcomes on a full disk. Knows nothing of what records mean.
+ *
+ *	{"seq":2,"prev":"<hex>",MEMBERS,"hash":"<hex>"}
+ *
+ * hash = SHA-256 of the line up to the hash member; the first prev is the
+ * SHA-256 of "opsh journal v1 RUN".
+ */
+#ifndef OPSH_EFFECT_JOURNAL_H
+#define OPSH_EFFECT_JOURNAL_H
+
+#include <stddef.h>
+
+#include "core/err.h"
+
+#define JOURNAL_HASH 64		/* hex digits */
+#define JOURNAL_LINE_MAX (1 << 20)
+
+/* "01J..", 26 characters: time in ms, then 80 random bits. */
+void journal_new_id(char id[27]);
+
+/* Creates runs_dir/run and its journal; -1 and *e on failure. */
+int journal_create(const char *runs_dir, const char *run, struct err *e);
+
+/* Opens an existing journal to go on: a torn last line is moved to a file of
+ * its own and noted in *torn (bytes, 0 none); a damaged one is refused. */
+int journal_reopen(const char *runs_dir, const char *run, long long *torn,
+		   struct err *e);
+
+/* Appends a record of JSON members (no braces). sync: on disk before it
+ * returns. reserve: on a full disk, give the reserve up and try again. Once a
+ * sync failed nothing is appended any more. Returns its seq, or -1 and *e. */
+long long journal_append(const char *members, size_t len, int sync,
+			 int reserve, struct err *e);
+
+void journal_close(void);		/* also notes the head beside it */
+int journal_is_open(void);
+int journal_dead(void);			/* a write or sync failed for good */
+const char *journal_dir(void);		/* of the run, "" when closed */
+const char *journal_head(void);		/* hash of the last record */
+
+/* What a reading of a journal found. */
+struct journal_report {
+	long long records;	/* intact, from the start */
+	long long bytes;	/* up to the end of the last intact one */
+	long long torn;		/* bytes after it, without a newline */
+	long long bad_line;	/* 0: none */
+	char problem[160];	/* of bad_line, or of the end */
+	char head[JOURNAL_HASH + 1];
+	int ended;		/* the last record is the run's end */
+	int busy;		/* a process has it open */
+};
+
+/* Reads and checks runs_dir/run; head (may be NULL) is one published
+ * elsewhere. 0 intact, 1 damaged (problem says how), -1 can't be read (*e). */
+int journal_verify(const char *runs_dir, const char *run, const char *head,
+		   struct journal_report *r, struct err *e);
+
+/* The same over a file descriptor; for tests and the fuzzer. */
+int journal_scan(int fd, const char *run, struct journal_report *r);
+
+#endif
