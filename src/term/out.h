@@ -3,8 +3,8 @@
  * only what the descriptor takes without blocking, so that a full pipe stops
  * neither the journal nor the loop. Foreign bytes are escaped when the
  * descriptor is a terminal; everything passes the redactor (a filter that
- * main sets: term knows no effect room). SIGPIPE is ignored: EPIPE and EIO
- * turn the descriptor dead, and what follows is dropped.
+ * main sets: term knows no effect room). SIGPIPE is ignored: a failed write
+ * turns the descriptor dead, and what follows is dropped.
  */
 #ifndef OPSH_TERM_OUT_H
 #define OPSH_TERM_OUT_H
@@ -25,13 +25,15 @@ void out_release(void);			/* out_finish, then frees */
 struct out_filter {
 	void (*feed)(int stream, struct buf *out, const char *data, size_t len);
 	void (*flush)(int stream, struct buf *out);
+	/* A text that stands alone (a table's cell, a status line). */
+	void (*mask)(struct buf *out, const char *data, size_t len);
 };
 void out_set_filter(const struct out_filter *filter);
 
 int out_is_tty(enum out_fd fd);
 int out_colour(enum out_fd fd);		/* may styles be written? */
 int out_columns(void);			/* width of the terminal; 80 unknown */
-int out_dead(enum out_fd fd);		/* EPIPE or EIO was seen */
+int out_dead(enum out_fd fd);		/* errno of the write that failed; 0 */
 /* Called once when stdout turned dead. */
 void out_on_dead(void (*cb)(void));
 
@@ -42,18 +44,31 @@ void out_ours(enum out_fd fd, const char *data, size_t len);
 void out_printf(enum out_fd fd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));	/* as out_text */
 
-/* Writes what can be written now without blocking. */
+/* Lets go of what the filter holds back as the possible start of a secret:
+ * the text is whole (a prompt). */
+void out_settle(enum out_fd fd);
+/* Appends `data` with every secret masked; not written anywhere. */
+void out_mask(struct buf *to, const char *data, size_t len);
+
+/* Writes what can be written now without blocking. Needed by nobody: what is
+ * queued is written at the loop's next turn. */
 void out_flush(void);
-size_t out_pending(void);	/* bytes queued: writers park above 1 MiB */
+size_t out_pending(void);	/* bytes queued: writers park above OUT_FULL */
+#define OUT_FULL (1024 * 1024)
+/* Called when the queue has fallen to half of OUT_FULL, or turned dead. */
+void out_on_room(void (*cb)(void));
 /* Blocks until all is written or the descriptor is dead, at most `seconds`. */
 void out_finish(double seconds);
 
 /* The status line of progress on stderr (only on a terminal): erased before
  * any other text is written, drawn again after it. NULL removes it. */
 void out_status(const char *line);
+/* The terminal's cursor went to the start of a line by other means: the
+ * person's Enter was echoed. */
+void out_line_done(void);
 
 /* `opsh.c.term`: write(fd, text), ours, style, is_tty, colour, columns, width,
- * escape, status, prompt. [-0, +1, m] */
+ * escape, mask, cut, clock, status, prompt, null. [-0, +1, m] */
 int luaopen_opsh_c_term(struct lua_State *L);
 
 #endif
