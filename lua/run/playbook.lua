@@ -161,7 +161,6 @@ local function collect(dir, prefix, found, depth)
 	if not names or depth > 4 then
 		return
 	end
-	table.sort(names)
 	for _, name in ipairs(names) do
 		local path = dir .. "/" .. name
 		local st = name:sub(1, 1) ~= "." and sys.stat(path)

@@ -47,6 +47,16 @@ local function check_folder(path)
 	end
 end
 
+-- "PATH: why" of the system, without the path.
+local function reason(path, message)
+	message = message or "no such file"
+	if message:sub(1, #path + 2) == path .. ": " then
+		message = message:sub(#path + 3)
+	end
+	return message
+end
+source.reason = reason
+
 ---Reads a file of source text. Raises kind config: not there, not ours,
 ---writable by others, too large, a folder.
 ---@param path string
@@ -55,28 +65,19 @@ end
 function source.read(path, what)
 	local st, why = sys.stat(path)
 	if not st then
-		fail.config("cannot open %s '%s': %s", what, path,
-			why or "no such file")
+		fail.config("cannot open %s '%s': %s", what, path, reason(path, why))
 	elseif st.type == "directory" then
 		fail.config("cannot open %s '%s': it is a folder", what, path)
 	elseif st.type == "file" then
 		check_owner(path, st)
 		check_folder(path)
 	end
-	local f, message = io.open(path, "rb")
-	if not f then
-		fail.config("cannot open %s '%s': %s", what, path,
-			message:match("^.*: (.-)$") or message)
+	local text, failure = sys.read(path, MAX_SIZE)
+	if not text then
+		fail.config("cannot read %s '%s': %s", what, path,
+			reason(path, failure))
 	end
-	local text, failure = f:read(MAX_SIZE + 1)
-	f:close()
-	if not text and failure then
-		fail.config("cannot read %s '%s': %s", what, path, failure)
-	elseif text and #text > MAX_SIZE then
-		fail.config("cannot read %s '%s': larger than %d MiB", what, path,
-			MAX_SIZE >> 20)
-	end
-	return text or ""
+	return text
 end
 
 return source

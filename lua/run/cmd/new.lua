@@ -4,6 +4,8 @@ local sys = require "opsh.c.sys"
 local fail = require "run.fail"
 local source = require "run.source"
 
+local MODE = 420	-- 0644
+
 local HEAD = [[
 -- $name: say here what it is for and what it must not do.
 -- Check it with `opsh check`, read it with `opsh doc`, try it with `opsh plan`.
@@ -91,7 +93,7 @@ return {
 	options = {
 		{ name = "needs", arg = "NAME=KIND", help = "a target it works on" },
 	},
-	help = "PATH: .../DOMAIN/VERB.lua; its folder must be there.",
+	help = "PATH: .../DOMAIN/VERB.lua; its folder is made when missing.",
 	run = function(ctx, args)
 		if #args ~= 1 then
 			fail.usage("new: one path, got %d; usage: opsh new PATH", #args)
@@ -101,20 +103,14 @@ return {
 			fail.raise { kind = "config", message =
 				("'%s' is there already, nothing was written"):format(path) }
 		end
-		local dir = source.folder(path)
-		if not sys.stat(dir) then
-			fail.raise { kind = "config", message =
-				("cannot write '%s': no folder '%s'"):format(path, dir),
-				hint = ("mkdir -p '%s'"):format(dir) }
+		local text = text_of(name, args.options.needs)
+		local done, why = sys.mkdir(source.folder(path))
+		if done then
+			done, why = sys.save(path, text, MODE)
 		end
-		local f, why = io.open(path, "wb")
-		local ok = f and f:write(text_of(name, args.options.needs))
-		if f then
-			ok = f:close() and ok
-		end
-		if not ok then
+		if not done then
 			fail.raise { kind = "io", message = ("cannot write '%s': %s")
-				:format(path, why and why:match("^.*: (.-)$") or "disk full?") }
+				:format(path, source.reason(path, why)) }
 		end
 		ctx.out(("wrote %s\n"):format(path))
 		ctx.err(("next: opsh check %s\n"):format(path))
