@@ -300,7 +300,7 @@ local function mask_place(u)
 				and "[" .. encode(h.host, ":") .. "]" or encode(h.host, "")
 			list[n] = h.port_given and host .. ":" .. h.port or host
 		end
-		return table.concat(list, ",") .. encode(u.path or "", "/%:@!$&'()*+,;=")
+		return table.concat(list, ",") .. encode(u.path or "", "/%%:@!$&'()*+,;=")
 	elseif u.context or u.namespace then
 		return (u.context or "") .. (u.namespace and "/" .. u.namespace or "")
 	end
