@@ -74,7 +74,7 @@ redis_ha_targets() {
 	printf '\t\t%s\n' \
 		'ha = { kind = "redis", role = "master",' \
 		"	sentinels = { ${list#, } }," \
-		'	master = "mymaster" },' \
+		'	master_name = "mymaster" },' \
 		'ha_master = { kind = "redis", role = "master",' \
 		"	url = \"redis://127.0.0.1:$ha_master/0\" }," \
 		'ha_replica = { kind = "redis",' \

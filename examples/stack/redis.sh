@@ -27,7 +27,8 @@ redis_env() {
 	stack_put OPSH_REDIS_PID "$redis_pid"
 	stack_put OPSH_REDIS_URL "redis://127.0.0.1:$redis_port/0"
 	stack_put OPSH_REDIS_SOCK "$redis_sock"
-	stack_put OPSH_REDIS_OPS_URL "redis://ops@127.0.0.1:$redis_port/0"
+	stack_put OPSH_REDIS_OPS_URL \
+		"redis://ops:$redis_password@127.0.0.1:$redis_port/0"
 	stack_put OPSH_REDIS_OPS_USER ops
 	stack_put OPSH_REDIS_OPS_PASSWORD "$redis_password"
 	stack_put OPSH_REDIS_OPS_PASSWORD_FILE "$stack_dir/password"
@@ -37,7 +38,7 @@ redis_targets() {
 	local url="redis://127.0.0.1:$redis_port/0"
 	printf '\t\t%s\n' \
 		"cache = { kind = \"redis\", url = \"$url\" }," \
-		"cache_ops = { kind = \"redis\", url = \"redis://ops@${url#*//}\"," \
+		"cache_ops = { kind = \"redis\", url = \"$url\", user = \"ops\"," \
 		"	password = secret.file $(stack_lua "$stack_dir/password") }," \
 		"cache_sock = { kind = \"redis\"," \
 		"	url = $(stack_lua "redis+unix://$redis_sock") },"
