@@ -1,6 +1,7 @@
 # opsh: non-recursive build. `make help` lists the targets.
 MODE    ?= release
 SAN     ?=
+V       ?=
 DEVELOPER ?=
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -8,6 +9,9 @@ CC      ?= gcc
 CLANG   ?= clang
 PKGCONF ?= pkg-config
 B       := build/$(MODE)
+
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $(2))
 
 # --- flags ------------------------------------------------------------------
 MODE_release := -O2 -g
@@ -19,7 +23,7 @@ SAN := address,undefined
 endif
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wpointer-arith -Wvla -Wformat=2
+	-Wpointer-arith -Wvla -Wformat=2 -Wno-format-nonliteral
 ifneq ($(DEVELOPER),)
 WARN += -Werror
 endif
@@ -37,9 +41,12 @@ EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \
 	src/repl/*.c src/run/*.c)
 EXE_OBJS := $(EXE_SRCS:%.c=$(B)/%.o) $(B)/embedded.o
 LIB_OBJS := $(filter-out $(B)/src/main.o,$(EXE_OBJS))
-BINDINGS := $(shell sed -n 's/^BINDING(\([a-z0-9]*\),.*/\1/p' src/bind/bindings.def)
-bind_pkgs = $(shell sed -n 's/^BINDING($(1), *"[^"]*", *"\([^"]*\)".*/\1/p' src/bind/bindings.def)
-bind_more = $(shell sed -n 's/^BINDING($(1), *"[^"]*", *"[^"]*", *"\([^"]*\)".*/\1/p' src/bind/bindings.def)
+bind_row = $(shell awk -F'"' -v n='$(1)' '/^BINDING/ { split($$1, a, \
+	/[^a-z0-9]+/); if (!n) print a[2]; else if (a[2] == n) print $$$(2) }' \
+	src/bind/bindings.def)
+BINDINGS := $(call bind_row,,1)
+bind_pkgs = $(call bind_row,$(1),4)
+bind_more = $(call bind_row,$(1),6)
 bind_srcs = $(sort $(wildcard src/bind/$(1).c src/bind/$(1)_*.c) \
 	$(patsubst %,src/bind/%.c,$(call bind_more,$(1))))
 BIND_SOS := $(BINDINGS:%=$(B)/lib/%.so)
@@ -52,26 +59,30 @@ all: deps-build $(B)/opsh $(BIND_SOS)
 
 # --- the program --------------------------------------------------------------
 $(B)/opsh: $(EXE_OBJS)
-	$(CC) $(SANFLAGS) -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(B)/embedded.o: $(B)/embedded.c
-	$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/embedded.c: build/tools/embed $(LUA_FILES)
 	@mkdir -p $(@D)
-	build/tools/embed $(LUA_FILES) > $@
+	$(call say,EMBED,$@)
+	$(Q)build/tools/embed $(LUA_FILES) > $@
 build/tools/embed: src/tools/embed.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) -o $@ $<
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) -o $@ $<
 
 define BIND_RULES
 $(1)_OBJS := $$(patsubst %.c,$(B)/%.o,$(call bind_srcs,$(1)))
 $(B)/lib/$(1).so: $$($(1)_OBJS)
 	@mkdir -p $$(@D)
-	$(CC) $(SANFLAGS) -shared $(LDFLAGS) -o $$@ $$($(1)_OBJS) \
+	$$(call say,LINK,$$@)
+	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -o $$@ $$($(1)_OBJS) \
 		$$(if $(call bind_pkgs,$(1)),$$(shell $(PKGCONF) --libs $(call bind_pkgs,$(1))))
 endef
 $(foreach b,$(BINDINGS),$(eval $(call BIND_RULES,$(b))))
@@ -111,4 +122,4 @@ help:
 	@echo '  install   into DESTDIR/PREFIX (PREFIX=$(PREFIX))'
 	@echo '  uninstall, clean'
 	@echo 'variables: MODE=release|debug|test|asan  SAN=address,undefined'
-	@echo '           DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC PREFIX DESTDIR'
+	@echo '           V=1 (show commands)  DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC PREFIX DESTDIR'

@@ -6,14 +6,14 @@ local c = require "opsh.c.task"
 local M = { spawn = c.spawn, sleep = c.sleep, now = c.now }
 
 local function start(fs)
-  local handles = {}
-  for i, f in ipairs(fs) do
-    if type(f) ~= "function" then
-      error(("function expected, got %s at %d"):format(type(f), i), 3)
-    end
-  end
-  for i, f in ipairs(fs) do handles[i] = c.spawn(f) end
-  return handles
+	local handles = {}
+	for i, f in ipairs(fs) do
+		if type(f) ~= "function" then
+			error(("function expected, got %s at %d"):format(type(f), i), 3)
+		end
+	end
+	for i, f in ipairs(fs) do handles[i] = c.spawn(f) end
+	return handles
 end
 
 -- Runs the functions at once; waits for all. When one fails the others are
@@ -21,13 +21,13 @@ end
 ---@param ... function|function[] functions, or one list of them
 ---@return any ... the first result of each, in order (a list for a list)
 function M.all(...)
-  local list = select("#", ...) == 1 and type((...)) == "table"
-  local handles = start(list and (...) or { ... })
-  c.join(handles)
-  local out = {}
-  for i, h in ipairs(handles) do out[i] = (h:wait()) end
-  if list then return out end
-  return table.unpack(out, 1, #handles)
+	local list = select("#", ...) == 1 and type((...)) == "table"
+	local handles = start(list and (...) or { ... })
+	c.join(handles)
+	local out = {}
+	for i, h in ipairs(handles) do out[i] = (h:wait()) end
+	if list then return out end
+	return table.unpack(out, 1, #handles)
 end
 
 -- Runs f on each item, at most `limit` at once (default: 32).
@@ -36,31 +36,31 @@ end
 ---@param f fun(item: any, index: integer): any
 ---@return any[] results in the list's order
 function M.map(list, opts, f)
-  if f == nil then opts, f = nil, opts end
-  if type(list) ~= "table" or type(f) ~= "function" then
-    error("task.map(list, [{limit = n},] function) expected", 2)
-  end
-  for k in pairs(opts or {}) do
-    if k ~= "limit" then
-      error(("unknown option '%s' (known: limit)"):format(tostring(k)), 2)
-    end
-  end
-  local limit = opts and opts.limit or 32
-  if math.type(limit) ~= "integer" or limit < 1 then
-    error("option 'limit' must be an integer, 1 or more", 2)
-  end
-  local out, at, n = {}, 0, #list
-  local function worker()
-    while at < n do
-      at = at + 1
-      local i = at
-      out[i] = f(list[i], i)
-    end
-  end
-  local handles = {}
-  for i = 1, math.min(limit, n) do handles[i] = c.spawn(worker) end
-  c.join(handles)
-  return out
+	if f == nil then opts, f = nil, opts end
+	if type(list) ~= "table" or type(f) ~= "function" then
+		error("task.map(list, [{limit = n},] function) expected", 2)
+	end
+	for k in pairs(opts or {}) do
+		if k ~= "limit" then
+			error(("unknown option '%s' (known: limit)"):format(tostring(k)), 2)
+		end
+	end
+	local limit = opts and opts.limit or 32
+	if math.type(limit) ~= "integer" or limit < 1 then
+		error("option 'limit' must be an integer, 1 or more", 2)
+	end
+	local out, at, n = {}, 0, #list
+	local function worker()
+		while at < n do
+			at = at + 1
+			local i = at
+			out[i] = f(list[i], i)
+		end
+	end
+	local handles = {}
+	for i = 1, math.min(limit, n) do handles[i] = c.spawn(worker) end
+	c.join(handles)
+	return out
 end
 
 -- Runs the functions at once; the first to end decides, by its results or its
@@ -68,9 +68,9 @@ end
 ---@param ... function
 ---@return any ... its results
 function M.race(...)
-  if select("#", ...) == 0 then error("task.race needs a function", 2) end
-  local handles = start { ... }
-  return handles[c.join(handles, true)]:wait()
+	if select("#", ...) == 0 then error("task.race needs a function", 2) end
+	local handles = start { ... }
+	return handles[c.join(handles, true)]:wait()
 end
 
 -- Runs f(...) for at most `seconds`, then cancels it and raises an error of kind
@@ -79,13 +79,13 @@ end
 ---@param f function
 ---@return any ... f's results
 function M.timeout(seconds, f, ...)
-  if type(seconds) ~= "number" or type(f) ~= "function" then
-    error("task.timeout(seconds, function, ...) expected", 2)
-  end
-  local h = c.spawn(f, ...)
-  h:deadline(seconds)
-  c.join { h }
-  return h:wait()
+	if type(seconds) ~= "number" or type(f) ~= "function" then
+		error("task.timeout(seconds, function, ...) expected", 2)
+	end
+	local h = c.spawn(f, ...)
+	h:deadline(seconds)
+	c.join { h }
+	return h:wait()
 end
 
 return M

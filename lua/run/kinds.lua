@@ -1,5 +1,5 @@
--- kinds: kind of target -> schemes of its URLs, from the build's one list of
--- bindings (src/bind/bindings.def). A binding without schemes is no kind.
+-- kinds: which kinds of targets are built in, and the URL schemes of each; from
+-- src/bind/bindings.def, the only list of bindings.
 local sys = require "opsh.c.sys"
 
 local kinds = {}

@@ -359,8 +359,9 @@ end
 function targets.open(target, role)
 	local kind = definition.kind(target.kind)
 	local options = { url = target.url }
+	local secret = require "opsh.secret"
 	for k, v in pairs(target.options) do
-		options[k] = v
+		options[k] = secret.resolve(v)
 	end
 	local object = require("opsh.c.target").new {
 		name = target.name, kind = target.kind, role = role or target.role,

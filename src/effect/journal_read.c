@@ -61,7 +61,15 @@ static int check_line(struct journal_report *r, const char *line, size_t len)
 	return 0;
 }
 
-int journal_scan(int fd, const char *run, struct journal_report *r)
+/* What the head was after `records` records; filled by scan. */
+struct anchor {
+	long long records;
+	char head[JOURNAL_HASH + 1];	/* as noted */
+	char seen[JOURNAL_HASH + 1];	/* as read */
+};
+
+static int scan(int fd, const char *run, struct anchor *anchor,
+		struct journal_report *r)
 {
 	struct buf b = BUF_INIT;
 	int found = 0;
@@ -87,8 +95,11 @@ int journal_scan(int fd, const char *run, struct journal_report *r)
 		b.len += (size_t)n;
 		for (at = b.data; !found &&
 		     (nl = memchr(at, '\n', b.len - (size_t)(at - b.data)));
-		     at = nl + 1)
+		     at = nl + 1) {
 			found = check_line(r, at, (size_t)(nl - at));
+			if (anchor && r->records == anchor->records)
+				memcpy(anchor->seen, r->head, sizeof r->head);
+		}
 		buf_consume(&b, (size_t)(at - b.data));
 		if (!found && b.len > JOURNAL_LINE_MAX)
 			found = bad(r, "is longer than a record can be");
@@ -101,9 +112,14 @@ int journal_scan(int fd, const char *run, struct journal_report *r)
 	return found;
 }
 
+int journal_scan(int fd, const char *run, struct journal_report *r)
+{
+	return scan(fd, run, NULL, r);
+}
+
 /* The anchored line of this run in runs_dir/heads: its records and head. */
 static int find_anchor(const char *runs_dir, const char *run,
-		       long long *records, char *head)
+		       struct anchor *anchor)
 {
 	char path[3200], text[256], id[64];
 	int found = 0;
@@ -122,10 +138,9 @@ static int find_anchor(const char *runs_dir, const char *run,
 		*at = '\0';
 		if (strcmp(text, run))
 			continue;
-		*records = strtoll(at + 1, &end, 10);
+		anchor->records = strtoll(at + 1, &end, 10);
 		if (*end == ' ' && is_hex(end + 1)) {
-			memcpy(head, end + 1, JOURNAL_HASH);
-			head[JOURNAL_HASH] = '\0';
+			memcpy(anchor->head, end + 1, JOURNAL_HASH);
 			found = 1;	/* a resumed run: the last counts */
 		}
 	}
@@ -143,9 +158,9 @@ int journal_verify(const char *runs_dir, const char *run, const char *head,
 		   struct journal_report *r, struct err *e)
 {
 	struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	char path[3300], anchor[JOURNAL_HASH + 1];
-	long long records = 0;
-	int fd, found;
+	struct anchor anchor = { 0 };
+	char path[3300];
+	int fd, found, noted;
 
 	snprintf(path, sizeof path, "%s/%s/journal.jsonl", runs_dir, run);
 	fd = open(path, O_RDWR | O_CLOEXEC);
@@ -156,7 +171,8 @@ int journal_verify(const char *runs_dir, const char *run, const char *head,
 			strerror(errno));
 		return -1;
 	}
-	found = journal_scan(fd, run, r);
+	noted = find_anchor(runs_dir, run, &anchor);
+	found = scan(fd, run, &anchor, r);
 	r->busy = !fcntl(fd, F_OFD_GETLK, &lk) && lk.l_type != F_UNLCK;
 	close(fd);
 	if (found)
@@ -164,12 +180,11 @@ int journal_verify(const char *runs_dir, const char *run, const char *head,
 	if (head && strcmp(head, r->head))
 		return bad_end(r, "the head is not the one given: the tail was "
 			       "cut, or the chain was made anew");
-	if (find_anchor(runs_dir, run, &records, anchor) && !r->busy &&
-	    (strcmp(anchor, r->head) || records != r->records))
-		return bad_end(r, records > r->records
-			       ? "the tail was cut: fewer records than noted "
-				 "at the end of the run"
-			       : "the chain is not the one noted at the end of "
-				 "the run");
+	if (noted && anchor.records > r->records)
+		return bad_end(r, "the tail was cut: fewer records than noted "
+			       "at the end of the run");
+	if (noted && strcmp(anchor.head, anchor.seen))
+		return bad_end(r, "the chain is not the one noted at the end of "
+			       "the run");
 	return 0;
 }

@@ -1,0 +1,135 @@
+-- cli: from argv to an exit code. Dispatches to run.cmd.*, and ends the run:
+-- the error is told, the end recorded. The first Lua that main runs, as the root
+-- task; keep it short, start-up is most of it.
+local session = require "run.session"
+
+local cli = {}
+
+local COMMANDS = { "run", "plan", "check", "list", "doc", "new", "targets",
+	"runs", "timeline", "verify", "help" }
+
+local commands = setmetatable({}, { __index = function(t, name)
+	for _, known in ipairs(COMMANDS) do
+		if known == name then
+			t[name] = require("run.cmd." .. name)
+			return t[name]
+		end
+	end
+end, __pairs = function()
+	local all = {}
+	for _, name in ipairs(COMMANDS) do all[name] = true end
+	return next, all
+end })
+
+---The commands in the order of the help text: { {name, command}, ... }.
+function cli.list()
+	local list = {}
+	for n, name in ipairs(COMMANDS) do list[n] = { name, commands[name] } end
+	return list
+end
+
+-- What every command gets (run.cmd.* take it as their first argument).
+local function context()
+	local term = require "opsh.c.term"
+	local playbook = require "run.playbook"
+	local sys = require "opsh.c.sys"
+	local report = session.report
+	return {
+		out = function(text) term.write(1, text) end,
+		err = function(text) term.write(2, text) end,
+		rows = function(rows, opts) report:rows(rows, opts) end,
+		output = session.globals.output or "text",
+		config = session.config, report = report, globals = session.globals,
+		dirs = playbook.dirs(require("run.targets").path(
+			session.globals.targets), sys.playbook_dir ~= ""
+			and sys.playbook_dir or nil),
+	}
+end
+
+local function dispatch(parsed)
+	local args = require "run.args"
+	local globals = parsed.globals
+	session.report = require("run.report").new(globals.output)
+	if globals.version then
+		require("opsh.c.term").write(1, "opsh "
+			.. require("opsh.c.sys").version .. "\n")
+		return 0
+	elseif globals.help then
+		local text = parsed.command
+			and args.help(parsed.command, commands[parsed.command])
+			or args.overview(cli.list())
+		require("opsh.c.term").write(1, text)
+		return 0
+	elseif globals.e then
+		return require("run.script").code(table.concat(globals.e, "\n"),
+			parsed.args)
+	elseif parsed.command then
+		return commands[parsed.command].run(context(), parsed.args)
+	elseif not require("opsh.c.term").is_tty(0) then
+		return require("run.script").stdin()
+	end
+	require("opsh.c.term").write(2, args.overview(cli.list()))
+	return 2
+end
+
+---Runs the command line; argv[0] is the program. Its result is the exit code.
+---@param argv string[]
+---@return integer
+function cli.main(argv)
+	-- `opsh -e CODE` alone needs no parser
+	if #argv == 2 and argv[1] == "-e" then
+		session.report = false
+		return require("run.script").code(argv[2], {})
+	end
+	local parsed = require("run.args").parse(argv, commands)
+	session.globals = parsed.globals
+	if not parsed.globals.timeout then return dispatch(parsed) end
+	return require("opsh.task").timeout(parsed.globals.timeout, dispatch,
+		parsed)
+end
+
+local function end_run(report, code, e)
+	local effect = require "opsh.c.effect"
+	local err = require "opsh.c.err"
+	local now = require("opsh.c.task").now
+	local status = effect.status()
+	local duration = now() - session.began.at
+	if status.open and not status.dead then
+		local ok, why = pcall(effect.record, "end", { exit = code,
+			duration = duration, writes = status.writes,
+			withheld = status.withheld, unverified = session.unverified,
+			error = err.is(e) and { kind = e.kind, message = e.message,
+				target = e.target, outcome = e.outcome } or e and tostring(e)
+				or nil }, true)
+		if not ok then
+			report:error(why, code)
+			code = status.writes > 0 and 75 or 74
+		end
+	end
+	effect.close_run()
+	if status.lost and code ~= 75 then code = 75 end
+	report:done { run = status.run, code = code, duration = duration,
+		writes = status.writes, withheld = status.withheld,
+		dir = status.open and status.dir or nil, quiet = session.quiet }
+	return code
+end
+
+---Ends the run: tells the error, writes the end record. Called by main, outside
+---of any task, whatever the root task ended with.
+---@param code integer
+---@param e any the error, nil when there was none
+---@return integer exit code
+function cli.finish(code, e)
+	if session.exit then
+		code, e = session.exit, nil	-- os.exit(code)
+	end
+	if not e and not session.began then return code end
+	local term = require "opsh.c.term"
+	local report = session.report or require("run.report").new()
+	term.status(nil)
+	if e then report:error(e, code) end
+	if session.began then code = end_run(report, code, e) end
+	return code
+end
+
+return cli

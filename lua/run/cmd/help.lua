@@ -1,0 +1,48 @@
+-- opsh help: commands, the guides of lua/help, and the exit codes.
+local args = require "run.args"
+local fail = require "run.fail"
+local sys = require "opsh.c.sys"
+local words = require "run.words"
+
+local function topics()
+	local out = { ["exit-codes"] = true }
+	for _, path in ipairs(sys.files "lua/help/") do
+		out[path:match "([^/]+)%.md$"] = true
+	end
+	return out
+end
+
+local function exit_codes(ctx)
+	ctx.rows(sys.exits(), { columns = { "code", "name", "text" }, cap = 100 })
+	return 0
+end
+
+return {
+	summary = "help on a command or a topic",
+	usage = "[COMMAND|TOPIC]",
+	run = function(ctx, names)
+		local cli = require "run.cli"
+		local name = names[1]
+		if name == "exit-codes" then return exit_codes(ctx) end
+		local list, known = cli.list(), topics()
+		for _, entry in ipairs(list) do
+			if entry[1] == name then
+				ctx.out(args.help(name, entry[2]))
+				return 0
+			end
+			known[entry[1]] = true
+		end
+		if not name then
+			ctx.out(args.overview(list))
+			ctx.out("\ntopics (opsh help TOPIC): "
+				.. table.concat(words.sorted(topics()), ", ") .. "\n")
+			return 0
+		end
+		local text = sys.file("lua/help/" .. name .. ".md")
+		if not text then
+			fail.usage("no help on '%s'%s", name, words.suggest(name, known))
+		end
+		ctx.out(text)
+		return 0
+	end,
+}

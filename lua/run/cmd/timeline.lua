@@ -1,0 +1,81 @@
+-- opsh timeline: what happened in a run, in order: a view of its record.
+local fail = require "run.fail"
+local journal = require "run.journal"
+
+local function what(r)
+	if r.request and r.request ~= "" then return r.request end
+	if r.type == "run" then return r.name or r.playbook or r.source end
+	if r.type == "guard" then
+		return ("%s %s"):format(r.how or "", r.text or "")
+	end
+	if r.type == "identity" then return r.identity end
+	return r.text or r.name or ""
+end
+
+-- An outcome belongs into its intent's line.
+local function merge(rows, by_seq, r)
+	local row = by_seq[r.of]
+	if not row then return end
+	row.outcome = r.outcome
+	row.seconds = r.duration
+	row.count = r.count
+	row.error = r.error and r.error.message
+end
+
+local function read(dir, all)
+	local rows, by_seq, t0 = {}, {}, nil
+	for r in journal.records(dir) do
+		t0 = t0 or r.mono
+		if r.type == "outcome" then
+			merge(rows, by_seq, r)
+		elseif all or (r.type ~= "read" or r.outcome ~= "done") then
+			local row = { at = ("+%.3f"):format(r.mono - t0),
+				step = r.step or r.type == "step" and r.name or "",
+				event = r.type == "intent" and r.class or r.type,
+				target = r.target, what = what(r),
+				outcome = r.outcome or r.state or r.how or "",
+				seconds = r.duration, count = r.count or r.items,
+				error = r.error and (r.error.message or tostring(r.error)) }
+			if r.type == "intent" then
+				row.outcome = "in doubt"	-- until its outcome is read
+				by_seq[r.seq] = row
+			elseif r.type == "end" then
+				row.outcome = "exit " .. tostring(r.exit)
+			end
+			rows[#rows + 1] = row
+		end
+	end
+	for _, row in ipairs(rows) do
+		if row.seconds then row.seconds = ("%.3f"):format(row.seconds) end
+	end
+	return rows
+end
+
+return {
+	summary = "what happened in a run, in order",
+	usage = "RUN|last",
+	options = {
+		{ name = "reads", help = "with the reads that went well" },
+		{ name = "all", help = "every row, not the first and last 100" },
+	},
+	run = function(ctx, args)
+		if #args > 1 then
+			fail.usage("timeline: unexpected argument '%s'", args[2])
+		end
+		local run, dir = journal.find(args[1])
+		local rows = read(dir, args.options.reads)
+		if ctx.output == "text" then
+			ctx.err(("run %s, %d events\n"):format(run, #rows))
+			if #rows > 200 and not args.options.all then
+				local cut = #rows - 200
+				table.move(rows, #rows - 99, #rows, 102)
+				rows[101] = { event = "...", what = ("%d more (--all)")
+					:format(cut) }
+				for n = #rows, 202, -1 do rows[n] = nil end
+			end
+		end
+		ctx.rows(rows, { columns = { "at", "step", "event", "target", "count",
+			"outcome", "seconds", "what", "error" }, cap = #rows + 1 })
+		return 0
+	end,
+}

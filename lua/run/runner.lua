@@ -1,0 +1,205 @@
+-- runner: a playbook from its file to its end: load, parameters, targets, checks
+-- before the first write, the run itself, undo, the plan's list. Owns the order
+-- of these.
+local effect = require "opsh.c.effect"
+local err = require "opsh.c.err"
+local sys = require "opsh.c.sys"
+local env = require "run.env"
+local fail = require "run.fail"
+local params = require "run.params"
+local playbook = require "run.playbook"
+local session = require "run.session"
+local targets = require "run.targets"
+local words = require "run.words"
+
+local runner = {}
+
+local function names_with_targets()
+	local names = env.names()
+	for name in pairs(session.config().targets) do names[name] = true end
+	return names
+end
+
+-- Before the first write: is each target there, and what it should be?
+local function preflight(clients, chosen)
+	for _, name in ipairs(words.sorted(clients)) do
+		local ping = require("opsh." .. chosen[name].kind).kind.ping
+		if ping then ping(clients[name]) end
+		local object = session.target_of(clients[name])
+		local wanted = chosen[name].role
+		if wanted and object:role() and object:role() ~= wanted then
+			error(err.new { kind = "check", code = "ROLE",
+				target = object:name(), message = ("'%s' (%s) is a %s, a %s is "
+				.. "needed"):format(object:name(), object:address() or "?",
+				object:role(), wanted) }, 0)
+		end
+	end
+end
+
+local function open_clients(pb, chosen)
+	local clients = {}
+	for name, target in pairs(chosen) do
+		local need = pb.needs[name]
+		clients[name] = session.client(target, need and need.role)
+	end
+	return clients
+end
+
+local function describe_targets(chosen)
+	local out = {}
+	for name, target in pairs(chosen) do
+		out[name] = { target = target.name, kind = target.kind,
+			address = target.address }
+	end
+	return out
+end
+
+-- The playbook as run lies beside its journal.
+local function keep_copy(pb)
+	local ok, why = sys.save(session.began.dir .. "/playbook.lua", pb.source)
+	if not ok then
+		error(err.new { kind = "journal", message = ("cannot keep a copy of "
+			.. "the playbook: %s"):format(why) }, 0)
+	end
+end
+
+-- In reverse order; an undo that fails is told, and the others go on.
+local function undo_all(ctx)
+	for n = #session.undos, 1, -1 do
+		local u = session.undos[n]
+		ctx.err(("undo  %s\n"):format(u.name))
+		local ok, e = pcall(u.f, table.unpack(u.results, 2, u.results.n))
+		effect.record("undo", { name = u.name, done = ok,
+			error = not ok and fail.text(e) or nil }, true)
+		if not ok then
+			ctx.err(("undo of '%s' failed: %s\n"):format(u.name,
+				fail.text(e)))
+		end
+	end
+end
+
+local function offer_undo(ctx, args)
+	if #session.undos == 0 then return end
+	if args.options.undo then return undo_all(ctx) end
+	local term = require "opsh.c.term"
+	local names = {}
+	for n = #session.undos, 1, -1 do
+		names[#names + 1] = session.undos[n].name
+	end
+	ctx.err(("these steps can be undone: %s\n"):format(
+		table.concat(names, ", ")))
+	if sys.getenv "CI" or not term.is_tty(0) or not term.is_tty(2) then
+		ctx.err "run with --undo to undo them when a later step fails\n"
+	elseif term.prompt("type 'undo' to undo them: ", {}) == "undo" then
+		undo_all(ctx)
+	end
+end
+
+-- The plan is a view of the record: what was withheld, in order.
+local function print_plan(ctx)
+	local journal = require "run.journal"
+	local rows = {}
+	for record in journal.records(session.began.dir) do
+		if record.type == "withheld" then
+			rows[#rows + 1] = { ["#"] = #rows + 1, step = record.step or "",
+				target = record.target, class = record.class,
+				write = record.request, items = record.items,
+				asks = record.approval and "approval" or "" }
+		end
+	end
+	if #rows == 0 then
+		ctx.err "plan: nothing to write\n"
+		return
+	end
+	ctx.rows(rows, { columns = { "#", "step", "target", "class", "items",
+		"asks", "write" }, cap = ctx.output == "text" and 200 or nil })
+	ctx.err(("plan: %d writes withheld, none sent\n"):format(#rows))
+end
+
+-- What may be on record of the parameters: secrets print as their names.
+local function shown(values)
+	local out = {}
+	for name, value in pairs(values) do
+		out[name] = type(value) == "userdata" and tostring(value) or value
+	end
+	return out
+end
+
+local function run_playbook(ctx, pb, args, mode)
+	local values = params.parse(pb.params or {}, args, {
+		secret = require("opsh.secret").value, source = pb.path })
+	local chosen = targets.bind(session.config(), pb.needs or {},
+		session.globals.bind)
+	session.begin(mode, { command = mode == "plan" and "plan" or "run",
+		playbook = pb.path, name = pb.name, sha256 = sys.sha256(pb.source),
+		params = shown(values), targets = describe_targets(chosen) }, true)
+	keep_copy(pb)
+	local clients = open_clients(pb, chosen)
+	preflight(clients, chosen)
+	if pb.checks then pb.checks(clients, values) end
+	local results = table.pack(pcall(pb.run, clients, values))
+	if not results[1] then
+		if mode == "plan" then print_plan(ctx) end
+		offer_undo(ctx, args)
+		error(results[2], 0)
+	end
+	if pb.verify and mode ~= "plan" then
+		require("run.step")("verify", function()
+			local ok, why = pb.verify(clients, values)
+			if not ok then
+				error(err.new { kind = "verify", message = why
+					or "the playbook's verify said no" }, 0)
+			end
+		end)
+	end
+	if results.n > 1 then
+		ctx.report:result(table.unpack(results, 2, results.n))
+	end
+end
+
+local function plan_code(globals)
+	local status = effect.status()
+	return globals.detailed_exitcode and status.withheld > 0 and 10 or 0
+end
+
+---Runs or plans a playbook or script. Its result is the exit code.
+---@param ctx table
+---@param args string[] the playbook, then NAME=VALUE
+---@param mode "write"|"plan"
+---@return integer
+function runner.run(ctx, args, mode)
+	local name = table.remove(args, 1)
+	if not name then
+		fail.usage("a playbook is needed: opsh run PLAYBOOK [NAME=VALUE ...]")
+	end
+	session.quiet = args.options.quiet
+	local pb = playbook.load(playbook.find(name, ctx.dirs), {
+		env = env.new(true), env_names = names_with_targets(),
+		is_module = env.is_module,
+	})
+	if pb.script then
+		return runner.script(ctx, pb, args, mode)
+	end
+	run_playbook(ctx, pb, args, mode)
+	if mode == "plan" then
+		print_plan(ctx)
+		return plan_code(session.globals)
+	end
+	return 0
+end
+
+---A script: as typed lines would run, in a plan too.
+function runner.script(ctx, pb, args, mode)
+	session.began = nil
+	if mode ~= "plan" then
+		return require("run.script").file(pb, args)
+	end
+	session.begin("plan", { command = "plan", playbook = pb.path,
+		sha256 = sys.sha256(pb.source) }, true)
+	local ok, e = pcall(pb.chunk, table.unpack(args))
+	print_plan(ctx)
+	if not ok then error(e, 0) end
+	return plan_code(session.globals)
+end
+
+return runner

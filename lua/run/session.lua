@@ -1,0 +1,136 @@
+-- session: one run of the program: its mode, targets, record and exit. Owns the
+-- configuration once read, the clients made so far, and the run's beginning
+-- and end. Every command that reaches a target starts one.
+local effect = require "opsh.c.effect"
+local sys = require "opsh.c.sys"
+
+local session = {
+	globals = {},		-- parsed global options
+	objects = setmetatable({}, { __mode = "k" }),	-- client -> opsh.target
+	clients = {},		-- target name -> client
+	began = nil,		-- what the run is, once begun
+	undos = {},		-- finished steps that can be undone
+	unverified = {},	-- steps done without a verify
+}
+
+---The folder of all runs: $XDG_STATE_HOME/opsh/runs, ~/.local/state else.
+---@return string
+function session.runs_dir()
+	local state = sys.getenv "XDG_STATE_HOME"
+	if state and state:sub(1, 1) == "/" then
+		return state .. "/opsh/runs"
+	end
+	local home = sys.getenv "HOME"
+	if not home or home:sub(1, 1) ~= "/" then
+		require("run.fail").config("neither XDG_STATE_HOME nor HOME names a "
+			.. "folder for the journal")
+	end
+	return home .. "/.local/state/opsh/runs"
+end
+
+---The configuration: targets file and --target options, read once.
+---@return table
+function session.config()
+	if not session.configuration then
+		local targets = require "run.targets"
+		local opts = { secret = require "opsh.secret" }
+		local config = targets.load(session.globals.targets, opts)
+		for _, text in ipairs(session.globals.target or {}) do
+			targets.add(config, text, opts)
+		end
+		session.configuration = config
+		for _, name in ipairs(session.globals.approve or {}) do
+			if not config.targets[name] and name ~= "local" then
+				require("run.fail").usage("--approve: there is no target '%s'",
+					name)
+			end
+		end
+	end
+	return session.configuration
+end
+
+local function approved(name)
+	for _, other in ipairs(session.globals.approve or {}) do
+		if other == name then return true end
+	end
+	return false
+end
+
+-- A guard that --approve waives is waived for this target only, on record.
+local function waive(object)
+	if approved(object:name()) then
+		object:pass("", "approve")
+		if session.began then
+			effect.record("guard", { target = object:name(), how = "approve",
+				text = "--approve " .. object:name() })
+		end
+	end
+end
+
+---The client of a target of the configuration; nothing is sent before its use.
+---@param target table
+---@param role? string
+---@return any client
+function session.client(target, role)
+	local client = session.clients[target.name]
+	if not client then
+		local object
+		client, object = require("run.targets").open(target, role)
+		session.clients[target.name] = client
+		session.objects[client] = object
+		waive(object)
+	end
+	return client
+end
+
+---The opsh.target behind a client; raises for anything else.
+---@param client any
+---@return userdata
+function session.target_of(client)
+	local object = client ~= nil and session.objects[client]
+	if not object then
+		require("run.fail").usage("a target expected, got %s", type(client))
+	end
+	return object
+end
+
+-- The machine itself, for os and io.
+function session.host()
+	if not session.here then
+		session.here = require("opsh.c.target").new { name = "local",
+			kind = "local" }
+		waive(session.here)
+	end
+	return session.here
+end
+
+---Begins the run: from here each effect is recorded. fields: what the first
+---record says of it (command, playbook, params ...).
+---@param mode "read"|"plan"|"write"
+---@param fields table
+---@param now boolean open the journal at once, not with the first record
+---@return string run id
+function session.begin(mode, fields, now)
+	effect.mode(mode)
+	local run = effect.begin_run(session.runs_dir())
+	session.began = { run = run, mode = mode, at = require("opsh.c.task").now() }
+	fields.run, fields.mode, fields.version = run, mode, sys.version
+	fields.user, fields.host = sys.getenv "USER" or sys.euid(), sys.hostname()
+	fields.pid, fields.boot = sys.pid(), (sys.read(
+		"/proc/sys/kernel/random/boot_id", 64) or ""):gsub("%s", "")
+	fields.uid = sys.euid()
+	effect.header(fields)
+	if now then session.began.dir = effect.open_run() end
+	return run
+end
+
+---The mode that a command which runs user code starts with.
+---@return "read"|"write"
+function session.default_mode()
+	if session.config().protected and not session.globals.write then
+		return "read"
+	end
+	return "write"
+end
+
+return session

@@ -1,0 +1,33 @@
+-- show: a value as an engineer wants to read it: lists of rows as a table, maps
+-- as key and value, scalars as they are. Used for results of -e, of playbooks
+-- and by `show(value)` in scripts. Owns the choice of form, not the layout
+-- (opsh.table).
+local err = require "opsh.c.err"
+local term = require "opsh.c.term"
+
+local M = {}
+
+local function is_scalar(v)
+	return type(v) ~= "table" or err.is(v)
+		or (getmetatable(v) or {}).__tostring ~= nil
+end
+
+---The text of a value, ending in a newline; "" for nil.
+---@param v any
+---@param opts? table of opsh.table.format
+---@return string
+function M.text(v, opts)
+	if v == nil then return "" end
+	if type(v) == "string" then return v .. "\n" end
+	if is_scalar(v) then return tostring(v) .. "\n" end
+	return require("opsh.table").format(v, opts)
+end
+
+---Writes a value to stdout.
+---@param v any
+---@param opts? table
+function M.show(v, opts)
+	term.write(1, M.text(v, opts))
+end
+
+return M

@@ -1,0 +1,291 @@
+/*
+ * record: JSON members of records, run and step context, masking.
+ */
+#include "effect/record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/loop.h"
+#include "core/mem.h"
+#include "core/task.h"
+#include "effect/journal.h"
+#include "effect/policy.h"
+#include "effect/redact.h"
+
+static char runs[2560];
+static char run_id[64];
+static struct buf header = BUF_INIT;
+static char **steps;		/* owned; label n is steps[n - 1] */
+static int n_steps;
+static int lost;
+static long long writes, withheld;
+static void (*on_lost)(const char *text, size_t len);
+
+int record_begin(const char *runs_dir, const char *run, struct err *e)
+{
+	if (strlen(runs_dir) >= sizeof runs || strlen(run) >= sizeof run_id) {
+		err_set(e, ERR_CONFIG, "", "path of the runs is too long");
+		return -1;
+	}
+	snprintf(runs, sizeof runs, "%s", runs_dir);
+	snprintf(run_id, sizeof run_id, "%s", run);
+	lost = 0;
+	writes = withheld = 0;
+	return 0;
+}
+
+const char *record_run(void)
+{
+	return run_id;
+}
+
+void record_header(struct buf *members)
+{
+	buf_swap(&header, members);
+}
+
+int record_lost(void)
+{
+	return lost;
+}
+
+long long record_writes(void)
+{
+	return writes;
+}
+
+long long record_withheld(void)
+{
+	return withheld;
+}
+
+int record_open(struct err *e)
+{
+	if (journal_is_open())
+		return 0;
+	if (!*run_id) {
+		err_set(e, ERR_JOURNAL, "", "no run has begun");
+		return -1;
+	}
+	if (journal_create(runs, run_id, e))
+		return -1;
+	if (header.len && journal_append(header.data, header.len, 1, 0, e) < 0)
+		return -1;
+	return 0;
+}
+
+void record_text(struct buf *b, const char *s, size_t len, size_t max)
+{
+	struct buf masked = BUF_INIT;
+
+	redact_to(&masked, s, len);
+	if (masked.len > max) {
+		size_t over = masked.len - max;
+
+		masked.len = max;
+		buf_addf(&masked, " [+%zu bytes]", over);
+	}
+	if (!buf_ok(&masked))
+		b->bad = 1;
+	buf_add_json(b, masked.data, masked.len);
+	buf_release(&masked);
+}
+
+void record_start(struct buf *b, const char *type)
+{
+	struct timespec ts;
+	struct tm tm;
+	const char *step = record_step(task_label(task_current()));
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	buf_addf(b, "\"type\":\"%s\",\"t\":\"%04d-%02d-%02dT%02d:%02d:%02d."
+		 "%06ldZ\",\"mono\":%.6f", type, tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		 ts.tv_nsec / 1000, loop_now());
+	if (*step) {
+		buf_adds(b, ",\"step\":");
+		record_text(b, step, strlen(step), 256);
+	}
+}
+
+long long record_put(struct buf *b, int sync, int reserve, struct err *e)
+{
+	if (record_open(e))
+		return -1;
+	if (!buf_ok(b)) {
+		err_set(e, ERR_JOURNAL, "ENOMEM", "out of memory for a record");
+		return -1;
+	}
+	return journal_append(b->data, b->len, sync, reserve, e);
+}
+
+static void add_str(struct buf *b, const char *name, const char *value)
+{
+	if (!*value)
+		return;
+	buf_addf(b, ",\"%s\":", name);
+	record_text(b, value, strlen(value), RECORD_ERROR_MAX);
+}
+
+void record_identity(const struct target *t, int first)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+
+	record_start(&b, "identity");
+	add_str(&b, "target", t->name);
+	add_str(&b, "address", t->address);
+	add_str(&b, "identity", t->identity);
+	add_str(&b, "role", t->role);
+	if (!first)
+		add_str(&b, "was", t->changed_from);
+	record_put(&b, 0, 0, &e);
+	buf_release(&b);
+}
+
+static void add_call(struct buf *b, const struct effect_call *call,
+		     const char *where)
+{
+	add_str(b, "target", call->target->name);
+	add_str(b, "identity", call->target->identity);
+	add_str(b, "role", call->target->role);
+	add_str(b, "class", effect_class_name(call->cls));
+	add_str(b, "mode", policy_mode_name(policy_mode()));
+	add_str(b, "verb", call->verb);
+	buf_adds(b, ",\"request\":");
+	record_text(b, call->request, call->request_len, RECORD_REQUEST_MAX);
+	if (call->items)
+		buf_addf(b, ",\"items\":%lld", call->items);
+	buf_addf(b, ",\"timeout\":%.9g", call->timeout);
+	add_str(b, "where", where);
+}
+
+static void add_err(struct buf *b, const struct err *e)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%s", err_kind_name(e->kind));
+	buf_addf(b, ",\"error\":{\"kind\":\"%s\"", text);
+	add_str(b, "code", e->code);
+	add_str(b, "phase", err_phase_name(e->phase));
+	add_str(b, "message", e->message);
+	buf_addc(b, '}');
+}
+
+void record_refused(const struct effect_call *call, const char *where,
+		    const struct err *why)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+
+	record_start(&b, "refused");
+	add_call(&b, call, where);
+	add_str(&b, "outcome", "refused");
+	add_err(&b, why);
+	record_put(&b, 0, 0, &e);
+	buf_release(&b);
+}
+
+/* --- steps ---------------------------------------------------------------- */
+
+int record_step_add(const char *name)
+{
+	char **more = mem_realloc(steps, (size_t)(n_steps + 1) * sizeof *more);
+
+	if (!more)
+		return -1;
+	steps = more;
+	steps[n_steps] = mem_strdup(name);
+	if (!steps[n_steps])
+		return -1;
+	return ++n_steps;
+}
+
+const char *record_step(int label)
+{
+	return label > 0 && label <= n_steps ? steps[label - 1] : "";
+}
+
+void record_on_lost(void (*cb)(const char *text, size_t len))
+{
+	on_lost = cb;
+}
+
+void record_release(void)
+{
+	while (n_steps)
+		mem_free(steps[--n_steps]);
+	mem_free(steps);
+	steps = NULL;
+	buf_release(&header);
+}
+
+/* --- the effect's own records ----------------------------------------------- */
+
+long long record_call(const char *type, const struct effect_call *call,
+		      const char *where, int approval, struct err *e)
+{
+	struct buf b = BUF_INIT;
+	long long seq;
+	int intent = !strcmp(type, "intent");
+
+	record_start(&b, type);
+	add_call(&b, call, where);
+	if (!intent)
+		add_str(&b, "outcome", "withheld");
+	if (approval)
+		buf_adds(&b, ",\"approval\":\"needed\"");
+	seq = record_put(&b, intent, 0, e);
+	buf_release(&b);
+	if (seq >= 0 && intent)
+		writes++;
+	else if (seq >= 0)
+		withheld++;
+	return seq;
+}
+
+static void add_outcome(struct buf *b, const struct effect *f,
+			enum outcome outcome, long long count,
+			long long bytes, const struct err *err)
+{
+	add_str(b, "outcome", outcome_name(outcome));
+	buf_addf(b, ",\"duration\":%.6f", loop_now() - f->began);
+	if (count >= 0)
+		buf_addf(b, ",\"count\":%lld", count);
+	if (bytes >= 0)
+		buf_addf(b, ",\"bytes\":%lld", bytes);
+	if (err && err->kind != ERR_NONE)
+		add_err(b, err);
+}
+
+void record_outcome(struct effect *f, enum outcome outcome, long long count,
+		    long long bytes, const struct err *err)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+	int read = f->cls == EFFECT_READ;
+
+	record_start(&b, read ? "read" : "outcome");
+	if (read) {
+		struct effect_call call = {
+			.target = f->target, .cls = f->cls, .verb = f->verb,
+			.request = f->request ? f->request : "",
+			.request_len = f->request ? strlen(f->request) : 0,
+			.items = f->items, .timeout = f->timeout
+		};
+
+		add_call(&b, &call, f->where);
+	} else {
+		buf_addf(&b, ",\"of\":%lld", f->seq);
+	}
+	add_outcome(&b, f, outcome, count, bytes, err);
+	if (record_put(&b, !read, !read, &e) < 0 && !read) {
+		lost = 1;
+		if (on_lost && buf_ok(&b))
+			on_lost(b.data, b.len);
+	}
+	buf_release(&b);
+}

@@ -1,0 +1,148 @@
+/*
+ * target: identity, role and passes of one target.
+ */
+#include "effect/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/loop.h"
+#include "core/lx.h"
+#include "effect/guard.h"
+#include "effect/record.h"
+
+#define TARGET_META "opsh.target"
+
+struct target *target_check(lua_State *L, int arg)
+{
+	return luaL_checkudata(L, arg, TARGET_META);
+}
+
+int target_seen(struct target *t, const char *identity, const char *role)
+{
+	int first = !*t->identity;
+	int same = !strcmp(t->identity, identity) && !strcmp(t->role, role);
+
+	t->identity_at = loop_now();
+	if (same)
+		return 0;
+	if (!first && !*t->changed_from)
+		snprintf(t->changed_from, sizeof t->changed_from,
+			 "%s role=%s", t->identity, t->role);
+	snprintf(t->identity, sizeof t->identity, "%s", identity);
+	snprintf(t->role, sizeof t->role, "%s", role);
+	record_identity(t, first);
+	return !first;
+}
+
+/* Copies option `name` of the table at 1 into out. */
+static void copy_option(lua_State *L, const char *name, char *out, size_t size)
+{
+	size_t len = 0;
+	const char *s = lx_opt_str(L, 1, name, &len);
+
+	if (len >= size || (s && strlen(s) != len))
+		luaL_error(L, "'%s' of a target must be text of at most %d "
+			   "bytes", name, (int)size - 1);
+	snprintf(out, size, "%s", s ? s : "");
+	lua_pop(L, 1);
+}
+
+/* new{name=, kind=, role=} -> target; role (optional) is what a write needs. */
+static int l_target_new(lua_State *L)
+{
+	static const char *const names[] = { "name", "kind", "role", NULL };
+	struct target *t;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lx_opt_begin(L, 1, names);
+	t = lua_newuserdatauv(L, sizeof *t, 0);
+	memset(t, 0, sizeof *t);
+	luaL_setmetatable(L, TARGET_META);
+	copy_option(L, "name", t->name, sizeof t->name);
+	copy_option(L, "kind", t->kind, sizeof t->kind);
+	copy_option(L, "role", t->role_wanted, sizeof t->role_wanted);
+	luaL_argcheck(L, *t->name && *t->kind, 1, "name and kind are needed");
+	return 1;
+}
+
+static int l_target_gc(lua_State *L)
+{
+	guard_clear(target_check(L, 1));
+	return 0;
+}
+
+static int l_target_tostring(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+
+	lua_pushfstring(L, "%s (%s%s%s)", t->name, t->kind,
+			*t->address ? " " : "", t->address);
+	return 1;
+}
+
+/* target:name(), :kind(), :role(), :identity(), :address() -> string or nil
+ * when not known yet; :changed() -> what it was before, or nil. */
+#define GETTER(field, member) \
+static int l_target_##field(lua_State *L) \
+{ \
+	struct target *t = target_check(L, 1); \
+\
+	if (*t->member) \
+		lua_pushstring(L, t->member); \
+	else \
+		lua_pushnil(L); \
+	return 1; \
+}
+GETTER(name, name)
+GETTER(kind, kind)
+GETTER(role, role)
+GETTER(identity, identity)
+GETTER(address, address)
+GETTER(changed, changed_from)
+
+/* target:pass(verb, how): lets destructive `verb` ("" any) through. For the
+ * guard dialogue and --approve; playbooks can't reach it. */
+static int l_target_pass(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+
+	if (guard_add(t, lx_checkcstr(L, 2), lx_checkcstr(L, 3)))
+		return err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+	return 0;
+}
+
+/* target:passed(verb) -> how it was passed, or nil */
+static int l_target_passed(lua_State *L)
+{
+	const struct guard_pass *p = guard_find(target_check(L, 1),
+						lx_checkcstr(L, 2));
+
+	if (p)
+		lua_pushstring(L, p->how);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+int luaopen_opsh_c_target(lua_State *L)
+{
+	static const luaL_Reg methods[] = {
+		{ "name", l_target_name }, { "kind", l_target_kind },
+		{ "role", l_target_role }, { "identity", l_target_identity },
+		{ "address", l_target_address },
+		{ "changed", l_target_changed }, { "pass", l_target_pass },
+		{ "passed", l_target_passed }, { NULL, NULL }
+	};
+	static const luaL_Reg meta[] = {
+		{ "__gc", l_target_gc }, { "__tostring", l_target_tostring },
+		{ NULL, NULL }
+	};
+	static const luaL_Reg funcs[] = {
+		{ "new", l_target_new }, { NULL, NULL }
+	};
+
+	lx_metatable(L, TARGET_META, methods, meta);
+	luaL_newlib(L, funcs);
+	return 1;
+}

@@ -1,0 +1,116 @@
+/*
+ * host: the Lua state of the program.
+ */
+#include "run/host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <lualib.h>
+
+#include "core/embed.h"
+#include "core/lx.h"
+#include "core/mem.h"
+#include "core/task.h"
+#include "effect/effect.h"
+#include "effect/secret.h"
+#include "effect/target.h"
+#include "effect/withheld.h"
+#include "term/out.h"
+
+struct memory {
+	size_t used;
+	size_t cap;
+};
+
+/* Fault 51: the cap is an ordinary memory error, the host goes on. */
+static void *host_alloc(void *ud, void *ptr, size_t old, size_t size)
+{
+	struct memory *m = ud;
+	void *p;
+
+	if (!ptr)
+		old = 0;
+	if (!size) {
+		m->used -= old;
+		free(ptr);
+		return NULL;
+	}
+	if (size > old) {
+		if (size - old > m->cap - m->used || mem_should_fail())
+			return NULL;
+	}
+	p = realloc(ptr, size);
+	if (p)
+		m->used += size - old;
+	else if (size <= old)
+		return ptr;	/* Lua expects that shrinking succeeds */
+	return p;
+}
+
+static void host_warn(void *ud, const char *msg, int tocont)
+{
+	int *going = ud;
+
+	if (!*going && msg[0] == '@')
+		return;		/* control messages of warn() */
+	out_printf(OUT_STDERR, "%s%s%s", *going ? "" : "opsh: warning: ", msg,
+		   tocont ? "" : "\n");
+	*going = tocont;
+}
+
+static int l_init(lua_State *L)
+{
+	static const luaL_Reg modules[] = {
+		{ "opsh.c.err", luaopen_opsh_c_err },
+		{ "opsh.c.task", luaopen_opsh_c_task },
+		{ "opsh.c.target", luaopen_opsh_c_target },
+		{ "opsh.c.effect", luaopen_opsh_c_effect },
+		{ "opsh.c.secret", luaopen_opsh_c_secret },
+		{ "opsh.c.term", luaopen_opsh_c_term },
+		{ "opsh.c.sys", luaopen_opsh_c_sys },
+#ifdef OPSH_TEST
+		{ "opsh.c.testing", luaopen_opsh_c_testing },
+#endif
+		{ NULL, NULL }
+	};
+
+	luaL_openlibs(L);
+	task_open_base(L);
+	effect_open_results(L);
+	embed_open(L);
+	luaL_requiref(L, "opsh.c.err", luaopen_opsh_c_err, 0);
+	lua_pop(L, 1);
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "preload");
+	lx_setfuncs(L, modules);
+	lua_pop(L, 2);
+	return 0;
+}
+
+lua_State *host_new(void)
+{
+	static struct memory memory;
+	static int going;
+	lua_State *L;
+
+	memory.used = 0;
+	memory.cap = HOST_MEMORY;
+	L = lua_newstate(host_alloc, &memory);
+	if (!L)
+		return NULL;
+	lua_setwarnf(L, host_warn, &going);
+	lua_pushcfunction(L, l_init);
+	if (lua_pcall(L, 0, 0, 0)) {
+		out_printf(OUT_STDERR, "opsh: cannot start: %s\n",
+			   lua_tostring(L, -1));
+		lua_close(L);
+		return NULL;
+	}
+	return L;
+}
+
+void host_close(lua_State *L)
+{
+	lua_close(L);
+}

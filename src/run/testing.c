@@ -1,0 +1,45 @@
+/*
+ * testing: what the specs use to inject failures and to find leaks. In test
+ * builds only.
+ */
+#ifdef OPSH_TEST
+#include "core/loop.h"
+#include "core/lx.h"
+#include "core/mem.h"
+#include "core/task.h"
+#include "run/host.h"
+
+/* fail_at(n): the n-th allocation from now and the next fail; 0: none */
+static int l_fail_at(lua_State *L)
+{
+	mem_fail_at((long)luaL_checkinteger(L, 1));
+	return 0;
+}
+
+/* count() -> allocations so far */
+static int l_count(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)mem_count());
+	return 1;
+}
+
+/* handles() -> open handles of the loop; tasks() -> tasks alive */
+static int l_handles(lua_State *L)
+{
+	lua_pushinteger(L, loop_handles());
+	return 1;
+}
+
+int luaopen_opsh_c_testing(lua_State *L)
+{
+	static const luaL_Reg funcs[] = {
+		{ "fail_at", l_fail_at }, { "count", l_count },
+		{ "handles", l_handles }, { NULL, NULL }
+	};
+
+	luaL_newlib(L, funcs);
+	return 1;
+}
+#else
+extern int testing_unused;	/* ISO C wants a declaration in every file */
+#endif

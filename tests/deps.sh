@@ -1,0 +1,50 @@
+#!/bin/sh
+# deps.sh GROUP...: installs the Debian packages that are missing. Groups: build,
+# test. Asks for sudo only when something is missing and we are not root.
+set -eu
+
+build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev libmd-dev
+libssl-dev libjansson-dev libc6-dev"
+test="lua5.4 libhiredis-dev libcmocka-dev redis-server redis-sentinel redis-tools
+openssl valgrind clang libclang-rt-14-dev cppcheck lua-check python3
+python3-pexpect hyperfine tmux"
+
+want=""
+for group in "$@"; do
+	case $group in
+	build) want="$want $build" ;;
+	test) want="$want $test" ;;
+	*) echo "deps.sh: unknown group '$group' (build, test)" >&2; exit 2 ;;
+	esac
+done
+
+missing=""
+for package in $want; do
+	state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || :)
+	[ "$state" = "ii " ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "deps.sh: missing packages:$missing; no apt-get here, install what" \
+		"your system calls them" >&2
+	exit 1
+fi
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+	sudo=sudo
+fi
+echo "installing:$missing" >&2
+
+# An installed server must not start its service: the tests start their own.
+# Where a policy is set already it stays.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+	$sudo chmod +x $policy
+	trap '$sudo rm -f $policy' EXIT INT TERM
+fi
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+# shellcheck disable=SC2086
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	--no-install-recommends -o DPkg::Lock::Timeout=300 $missing >&2

@@ -1,0 +1,1 @@
+# tests.mk: targets test, check, bench, demo; included by the Makefile.
