@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2016,SC2154 # code for other shells; names of test.sh
+# shellcheck disable=SC2016,SC2154,SC2317 # code for other shells; names of test.sh
 # stack_test.sh: examples/stack itself: every component comes up, answers as
 # itself and goes without a trace, also on signals, on a frozen or dead server
 # and on a failed start. Owns only throwaway folders.
