@@ -68,7 +68,7 @@ void out_status(const char *line);
 void out_line_done(void);
 
 /* `opsh.c.term`: write(fd, text), ours, style, is_tty, colour, columns, width,
- * escape, mask, cut, clock, status, prompt, null. [-0, +1, m] */
+ * escape, mask, cell, clock, status, prompt, null. [-0, +1, m] */
 int luaopen_opsh_c_term(struct lua_State *L);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * fuzz_redact: the first bytes choose the secrets and how the text is cut; the
- * rest is text into which the secrets are spliced in their encodings. No form
- * of a secret may occur in the output, and a stream fed in random cuts must
- * say what the whole says. Linked with redact, encodings and core.
+ * rest is text into which the secrets are spliced in their encodings. The
+ * output must be what a naive masker writes, no form of a secret may occur in
+ * it, and a stream fed in random cuts must say what the whole says. Linked
+ * with redact, encodings and core.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct buf forms[MAX_FORMS];
 static size_t n_forms;
+static int lines;	/* a secret has lines, masked alone too: no model here */
 
 static int keep_form(const struct buf *form)
 {
@@ -44,6 +46,7 @@ static void add_secret(const uint8_t *s, size_t len)
 		len--;
 	if (memchr(s, '[', len) || memchr(s, ']', len))
 		return;
+	lines |= !!memchr(s, '\n', len);
 	if (!redact_add((const char *)s, len) &&
 	    encodings_each((const char *)s, len, keep_form))
 		abort();
@@ -66,6 +69,40 @@ static void fill_text(struct buf *text, const uint8_t *p, size_t len)
 			buf_addc(text, (char)p[i]);
 		}
 	}
+}
+
+/* The model: a flag for each masked byte, one for where a mark begins. */
+static void check_model(const struct buf *text, const struct buf *whole)
+{
+	struct buf want = BUF_INIT;
+	char *masked = calloc(1, text->len + 1);
+	char *joined = calloc(1, text->len + 1);
+	size_t i, k, at;
+	const char *hit;
+
+	for (i = 0; i < n_forms; i++) {
+		for (at = 0; at < text->len; at++) {
+			hit = memmem(text->data + at, text->len - at,
+				     forms[i].data, forms[i].len);
+			if (!hit)
+				break;
+			at = (size_t)(hit - text->data);
+			memset(masked + at, 1, forms[i].len);
+			for (k = 1; k < forms[i].len; k++)
+				joined[at + k] = 1;	/* with the one before */
+		}
+	}
+	for (i = 0; i < text->len; i++) {
+		if (!masked[i])
+			buf_addc(&want, text->data[i]);
+		else if (!joined[i])
+			buf_adds(&want, REDACT_MARK);
+	}
+	if (want.len != whole->len || memcmp(want.data, whole->data, want.len))
+		abort();
+	free(masked);
+	free(joined);
+	buf_release(&want);
 }
 
 static void check_cuts(const struct buf *text, const struct buf *whole,
@@ -101,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 8)
 		return 0;
+	lines = 0;
 	seed = (uint32_t)data[0] << 8 | data[1];
 	secrets = data[2] % 4;
 	data += 3;
@@ -121,6 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!redact_any() && (out.len != text.len ||
 			      memcmp(out.data, text.data, out.len)))
 		abort();
+	if (!lines)
+		check_model(&text, &out);
 	check_cuts(&text, &out, seed);
 	buf_release(&text);
 	buf_release(&out);

@@ -1,0 +1,228 @@
+-- Specs of opsh.table: layout, what tells NULL, nil and "" apart, widths, and
+-- that nothing foreign or secret survives in a cell. Owns nothing.
+require "harness"
+local term = require "opsh.c.term"
+local tab = require "opsh.table"
+
+local function lines(rows, opts)
+  opts = opts or {}
+  if opts.width == nil then opts.width = false end
+  local out = {}
+  for line in tab.format(rows, opts):gmatch "(.-)\n" do out[#out + 1] = line end
+  return out
+end
+
+local function widest(list)
+  local w = 0
+  for _, line in ipairs(list) do w = math.max(w, term.width(line)) end
+  return w
+end
+
+-- Runs f with fields of opsh.c.term replaced.
+local function with_term(fields, f)
+  local kept = {}
+  for k, v in pairs(fields) do kept[k], term[k] = term[k], v end
+  local done, err = pcall(f)
+  for k, v in pairs(kept) do term[k] = v end
+  if not done then error(err, 0) end
+end
+
+describe("table.format of rows", function()
+  it("has a header, a rule, the rows and their number", function()
+    eq(lines { { key = "a", ttl = 5 }, { key = "bcd", ttl = 1000 } }, {
+      "key   ttl",
+      "---  ----",
+      "a       5",
+      "bcd  1000",
+      "(2 rows)",
+    })
+  end)
+
+  it("ends in a newline", function()
+    eq(tab.format({ { a = 1 } }, { width = false }), "a\n-\n1\n(1 row)\n")
+  end)
+
+  it("aligns only columns of numbers at the right", function()
+    eq(lines { { v = 1 }, { v = "xyz" } },
+      { "v", "---", "1", "xyz", "(2 rows)" })
+    eq(lines { { v = 1 }, {}, { v = term.null }, { v = 12345 } },
+      { "    v", "-----", "    1", "", " NULL", "12345", "(4 rows)" })
+  end)
+
+  it("tells NULL, nil, the empty string and the word NULL apart", function()
+    eq(lines({ { a = 1, v = term.null }, { a = 2 }, { a = 3, v = "" },
+      { a = 4, v = "NULL" }, { a = 5, v = " x" } }), {
+      "a  v",
+      "-  ------",
+      "1  NULL",
+      "2",
+      '3  ""',
+      '4  "NULL"',
+      '5  " x"',
+      "(5 rows)",
+    })
+  end)
+
+  it("takes columns in the order given, with titles", function()
+    eq(lines({ { a = 1, b = 2, c = 3 } },
+      { columns = { "c", { key = "a", title = "first" } } }),
+      { "c  first", "-  -----", "3      1", "(1 row)" })
+  end)
+
+  it("takes rows that are lists", function()
+    eq(lines { { 1, "x" }, { 2, "y" } },
+      { "1  2", "-  -", "1  x", "2  y", "(2 rows)" })
+    eq(lines({ { 1, "x" } }, { columns = { "id", "name" } }),
+      { "id  name", "--  ----", " 1  x", "(1 row)" })
+  end)
+
+  it("stops at the cap and says so", function()
+    local rows = {}
+    for i = 1, 1000 do rows[i] = { n = i } end
+    local out = lines(rows, { cap = 3 })
+    eq(#out, 6)
+    eq(out[6], "(1000 rows, 3 shown)")
+    eq(lines(rows)[1003], "(1000 rows)")
+  end)
+
+  it("caps by itself on a terminal only", function()
+    local rows = {}
+    for i = 1, 300 do rows[i] = { n = i } end
+    with_term({ is_tty = function() return true end }, function()
+      local out = lines(rows)
+      eq(out[#out], "(300 rows, 200 shown)")
+    end)
+    with_term({ is_tty = function() return false end }, function()
+      local out = lines(rows)
+      eq(out[#out], "(300 rows)")
+    end)
+  end)
+
+  it("says that there are none", function()
+    eq(lines {}, { "(0 rows)" })
+    eq(lines { {}, {} }, { "(2 rows)" })
+  end)
+
+  it("shows nested tables, cycles too, and no addresses", function()
+    local loop = { x = 1 }
+    loop.me = loop
+    local out = lines { { v = { 1, "a", { k = term.null } } }, { v = loop },
+      { v = print } }
+    eq(out[3], "{1, a, {k=NULL}}")
+    eq(out[4], "{me={…}, x=1}")
+    eq(out[5], "function")
+  end)
+end)
+
+describe("table.format and the width", function()
+  it("counts columns, not bytes", function()
+    eq(lines { { a = "日本", b = "x" }, { a = "é", b = "y" } }, {
+      "a     b",
+      "----  -",
+      "日本  x",
+      "é     y",
+      "(2 rows)",
+    })
+  end)
+
+  it("cuts the wide cells with an ellipsis, never a number", function()
+    local out = lines({ { id = 123456789, a = ("x"):rep(100),
+      b = ("y"):rep(10) } }, { width = 40 })
+    eq(out[3], ("x"):rep(16) .. "…" .. "  yyyyyyyyyy  123456789")
+    ok(widest(out) <= 40)
+  end)
+
+  it("gives each wide column the same", function()
+    local out = lines({ { a = ("x"):rep(100), b = ("y"):rep(100) } },
+      { width = 42 })
+    eq(out[2], ("-"):rep(20) .. "  " .. ("-"):rep(20))
+  end)
+
+  it("never cuts a character in two", function()
+    for width = 6, 14 do
+      local out = lines({ { a = ("日"):rep(20) } }, { width = width })
+      ok(utf8.len(out[3]), out[3])
+      ok(widest(out) <= math.max(width, 8))
+    end
+  end)
+
+  it("goes down the page when the columns are too many", function()
+    local row = {}
+    for i = 1, 26 do row[string.char(96 + i)] = ("v"):rep(20) end
+    local out = lines({ row }, { width = 40 })
+    eq(out[1], "-- row 1 --")
+    eq(out[2], "a  vvvvvvvvvvvvvvvvvvvv")
+    eq(#out, 28)
+    eq(out[28], "(1 row)")
+  end)
+
+  it("has no limit when it isn't a terminal", function()
+    with_term({ is_tty = function() return false end }, function()
+      local text = tab.format { { a = ("x"):rep(5000) } }
+      ok(text:find(("x"):rep(5000), 1, true))
+    end)
+  end)
+end)
+
+describe("table.format and what comes from outside", function()
+  it("escapes every cell, title and key", function()
+    local evil = "a\27[31m\r\n\u{202e}b\xff\0"
+    for _, value in ipairs { { { v = evil } }, { { [evil] = 1 } }, { evil },
+      { k = evil }, { [evil] = 1 }, { { v = { evil } } }, evil } do
+      local text = tab.format(value, { width = false })
+      ok(not text:find "[%z\1-\9\11-\31\127]", text)
+      ok(not text:find("\u{202e}", 1, true), text)
+      ok(utf8.len(text), text)
+    end
+  end)
+
+  it("masks every cell before it is laid out", function()
+    local hidden = "hunter2!hunter2!"
+    with_term({ cell = function(text, max)
+      text = text:gsub(hidden, "[secret]", nil)
+      if max and #text > max then
+        return text:sub(1, max - 1) .. "…", max
+      end
+      return text, #text
+    end }, function()
+      local text = tab.format({ { a = "x" .. hidden, b = ("z"):rep(50) } },
+        { width = 30 })
+      ok(not text:find("hunter", 1, true), text)
+    end)
+  end)
+end)
+
+describe("table.format of other values", function()
+  it("shows a map as names and values", function()
+    eq(lines { role = "master", connected = 2, host = "" },
+      { "connected  2", 'host       ""', "role       master" })
+  end)
+
+  it("shows a list of scalars a line each", function()
+    eq(lines { "a", "", term.null, 4 },
+      { "a", '""', "NULL", "4", "(4 values)" })
+    eq(lines({ "a", "b", "c" }, { cap = 1 }), { "a", "(3 values, 1 shown)" })
+  end)
+
+  it("shows a scalar as it is", function()
+    eq(lines(42), { "42" })
+    eq(lines "x", { "x" })
+    eq(lines(true), { "true" })
+    eq(lines(term.null), { "NULL" })
+  end)
+
+  it("shows what has a __tostring by it", function()
+    local v = setmetatable({}, { __tostring = function() return "me" end })
+    eq(lines(v), { "me" })
+    eq(lines { { a = v } }, { "a", "--", "me", "(1 row)" })
+  end)
+
+  it("refuses options it doesn't know", function()
+    raises("unknown option 'colour'", function()
+      tab.format({}, { colour = true })
+    end)
+    raises("option 'cap'", function() tab.format({}, { cap = -1 }) end)
+    raises("option 'width'", function() tab.format({}, { width = "x" }) end)
+    raises("option 'columns'", function() tab.format({}, { columns = "x" }) end)
+  end)
+end)
