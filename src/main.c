@@ -92,6 +92,10 @@ static int run(lua_State *L, int argc, char **argv)
 	lua_pushliteral(L, "run.cli");
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "main");
+#ifdef OPSH_TEST
+	if (argc > 2 && !strcmp(argv[1], "--spec"))
+		testing_main(L, argv[2]);
+#endif
 	lua_createtable(L, argc, 1);
 	for (i = 0; i < argc; i++) {
 		lua_pushstring(L, argv[i]);
@@ -99,7 +103,7 @@ static int run(lua_State *L, int argc, char **argv)
 	}
 	status = task_run(L, 1, &nres);
 	if (status != LUA_OK) {
-		lua_replace(L, 1);
+		lua_insert(L, 1);
 		lua_settop(L, 1);
 		err_from_lua(L, 1, &e);
 		code = signal_exit();

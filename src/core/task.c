@@ -164,6 +164,7 @@ static void task_end(lua_State *L, struct task *task, int status, int nres)
 	struct join *join;
 
 	task->state = TASK_DONE;
+	task->ended = 1;
 	task->status = status;
 	task->nres = nres;
 	live--;
@@ -275,9 +276,7 @@ static int task_body_done(lua_State *L, int status, lua_KContext ctx)
 	if (task->status != LUA_OK) {
 		struct task *child;
 
-		if (lua_gettop(L) < 2)
-			lua_pushnil(L);
-		lua_replace(L, 2);	/* drop what the unwinding left */
+		lua_insert(L, 2);	/* drop what the unwinding left */
 		lua_settop(L, 2);
 		for (child = task->children; child; child = child->sibling)
 			task_cancel(child, CANCEL_SIBLING);
@@ -393,13 +392,13 @@ static void turn(lua_State *L, int run_tasks, const int *until)
 
 	if (task_attention)
 		sig_poll();
-	while (run_tasks && ready_first && !(until && *until)) {
+	while (run_tasks && ready_first && !*until) {
 		task_step(L, ready_pop());
 		/* give the loop its turn between many ready tasks */
 		if (++i >= 1000)
 			break;
 	}
-	if (until && *until)
+	if (*until)
 		return;
 	task_running = NULL;	/* the hook is for Lua, not for the loop */
 	loop_turn(run_tasks ? !ready_first : 1);
@@ -435,8 +434,8 @@ int task_run(lua_State *L, int nargs, int *nres)
 	current = NULL;
 	task = task_spawn(L, nargs);	/* -- task */
 	root = task;
-	while (task->state != TASK_DONE)
-		turn(L, 1, NULL);
+	while (!task->ended)
+		turn(L, 1, &task->ended);
 	root = before_root;
 	current = before;
 	status = task->status;

@@ -40,6 +40,7 @@ struct task {
 	int live_children;
 	int nested;		/* nested loops it runs now */
 	int label;
+	int ended;		/* state is TASK_DONE */
 	int queued;		/* in the ready queue */
 	int taken;		/* its failure was handed to somebody */
 };

@@ -151,6 +151,7 @@ static void group_add(struct group_op *g, struct task *task)
 static int l_task_join(lua_State *L)
 {
 	struct group_op *g;
+	int race = lua_toboolean(L, 2);	/* before the slot takes its place */
 	int i, n;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -161,7 +162,7 @@ static int l_task_join(lua_State *L)
 		lua_pop(L, 1);
 	}
 	g = (struct group_op *)op_new(L, &group_class, sizeof *g);
-	g->race = lua_toboolean(L, 2);
+	g->race = race;
 	g->first = -1;
 	g->op.needs_tasks = 1;
 	g->joins = mem_zalloc((size_t)(n + 1) * sizeof *g->joins);

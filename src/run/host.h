@@ -17,6 +17,8 @@ int luaopen_opsh_c_sys(lua_State *L);
 #ifdef OPSH_TEST
 /* `opsh.c.testing`: failure injection and counters. [-0, +1, m] */
 int luaopen_opsh_c_testing(lua_State *L);
+/* [-0, +1, e] the function of `opsh --spec FILE`: runs with the real _G. */
+void testing_main(lua_State *L, const char *path);
 #endif
 
 #endif
