@@ -108,6 +108,11 @@ static int l_base_load(lua_State *L)
 	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
 	if (task_unwound_since(since))
 		task_rethrow(L, lua_isnil(L, 1));
+	/* a run-time error of the parser (nesting) passed our handler */
+	if (lua_isnil(L, 1) && err_is(L, 2)) {
+		lua_getfield(L, 2, "message");
+		lua_replace(L, 2);
+	}
 	return lua_gettop(L);
 }
 
