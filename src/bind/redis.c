@@ -4,7 +4,7 @@
  */
 #include "bind/redis.h"
 
-#include <lauxlib.h>
+#include "core/lx.h"
 
 /* methods(t): clients and leases find their methods in t, by its __index when
  * it has one */
@@ -22,6 +22,18 @@ static int l_methods(lua_State *L)
 	return 0;
 }
 
+/* sha1(text) -> its SHA-1 in hexadecimal */
+static int l_sha1(lua_State *L)
+{
+	char hex[41];
+	size_t len;
+	const char *s = lx_checkstr(L, 1, &len);
+
+	tls_sha1(s, len, hex);
+	lua_pushstring(L, hex);
+	return 1;
+}
+
 int luaopen_opsh_c_redis(lua_State *L);
 
 int luaopen_opsh_c_redis(lua_State *L)
@@ -32,5 +44,7 @@ int luaopen_opsh_c_redis(lua_State *L)
 	redis_open_sub(L);
 	lua_pushcfunction(L, l_methods);
 	lua_setfield(L, -2, "methods");
+	lua_pushcfunction(L, l_sha1);
+	lua_setfield(L, -2, "sha1");
 	return 1;
 }

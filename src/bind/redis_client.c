@@ -429,12 +429,12 @@ static int l_target(lua_State *L)
 	return 1;
 }
 
-/* timeout(client or lease) -> seconds of a call that says nothing else */
-static int l_timeout(lua_State *L)
+/* db(client or lease) -> number of its database */
+static int l_db(lua_State *L)
 {
 	struct redis_conn *c;
 
-	lua_pushnumber(L, redis_check(L, 1, &c)->o.timeout);
+	lua_pushinteger(L, redis_check(L, 1, &c)->o.db);
 	return 1;
 }
 
@@ -511,7 +511,7 @@ void redis_open_client(lua_State *L)
 	};
 	static const luaL_Reg funcs[] = {
 		{ "connect", l_connect }, { "close", l_client_close },
-		{ "target", l_target }, { "timeout", l_timeout },
+		{ "target", l_target }, { "db", l_db },
 		{ "refresh", l_refresh }, { "lease", l_lease },
 		{ "lease_end", l_lease_end }, { NULL, NULL }
 	};

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -376,4 +377,14 @@ void tls_bye(struct tls *t)
 	ERR_clear_error();
 	SSL_shutdown(t->ssl);
 	ERR_clear_error();
+}
+
+void tls_sha1(const void *data, size_t len, char out[41])
+{
+	unsigned char md[SHA_DIGEST_LENGTH];
+	int i;
+
+	SHA1(data, len, md);
+	for (i = 0; i < SHA_DIGEST_LENGTH; i++)
+		snprintf(out + 2 * i, 3, "%02x", md[i]);
 }

@@ -42,4 +42,7 @@ enum tls_result tls_write(struct tls *t, const char *data, size_t len,
 			  size_t *n, struct err *e);
 void tls_bye(struct tls *t);	/* close_notify, if it goes without waiting */
 
+/* SHA-1 in hexadecimal, as Redis names its scripts. */
+void tls_sha1(const void *data, size_t len, char out[41]);
+
 #endif
