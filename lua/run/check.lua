@@ -7,14 +7,16 @@ local words = require "run.words"
 
 local check = {}
 
--- Standard Lua as user code sees it, and what opsh adds.
+-- Standard Lua as user code sees it, and what opsh adds: run.env makes them. It
+-- is the default here, and what targets can't be called.
 check.globals = {}
 for name in ([[
-	_G _VERSION assert collectgarbage coroutine debug error getmetatable io
-	ipairs load math next os pairs pcall print rawequal rawget rawlen rawset
-	require select setmetatable string table tonumber tostring type utf8 xpcall
-	guard help json log opsh progress secret sh step targets task timer try]]
-	):gmatch("[%a_]%w*") do
+	_G _VERSION assert collectgarbage coroutine debug dofile error getmetatable
+	io ipairs load loadfile math next os package pairs pcall print rawequal
+	rawget rawlen rawset require select setmetatable string table tonumber
+	tostring type utf8 warn xpcall
+	fail guard json log null progress secret show step task timer try]]
+	):gmatch("[%a_][%w_]*") do
 	check.globals[name] = true
 end
 
@@ -103,10 +105,12 @@ end
 local function check_requires(dump, is_module, add)
 	for _, use in ipairs(bytecode.requires(dump)) do
 		local name = use.name
-		if name and (not name:match("^opsh%.[%w_]+$")
-		   or is_module and not is_module(name)) then
+		if name and (not name:match("^opsh%.[%w_.]+$")
+		   or name:match("^opsh%.c%.")) then
 			add(use.line, "error", ("cannot require '%s': only modules "
 				.. "'opsh.*' can be required here"):format(name))
+		elseif name and is_module and not is_module(name) then
+			add(use.line, "error", ("there is no module '%s'"):format(name))
 		end
 	end
 end

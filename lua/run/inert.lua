@@ -6,8 +6,10 @@ local fail = require "run.fail"
 
 local inert = {}
 
-local MAX_INSTRUCTIONS = 10000000
 local STEP = 10000
+
+-- How long the top level of a file may take; some 0.1 s.
+inert.max_instructions = 10000000
 
 local THING = {}
 inert.thing = THING
@@ -42,7 +44,7 @@ local spent		-- the limit of the present run was reached
 local function rethrow(ok, ...)
 	if spent then
 		fail.config("its top level did not end within %d instructions "
-			.. "(put the work into 'run')", MAX_INSTRUCTIONS)
+			.. "(put the work into 'run')", inert.max_instructions)
 	end
 	return ok, ...
 end
@@ -106,22 +108,22 @@ function inert.environment(names)
 	return env
 end
 
----Calls f, as pcall, within the limit of instructions.
+---Calls f, as pcall, within the limit of instructions. In a coroutine: a hook
+---belongs to one, and that of the caller may be the host's (Ctrl-C).
 ---@param f function
 ---@return boolean ok, any value
 function inert.run(f)
-	local left = MAX_INSTRUCTIONS // STEP
+	local left = inert.max_instructions // STEP
+	local co = coroutine.create(f)
 	spent = false
-	local hook, mask, count = debug.gethook()
-	debug.sethook(function()
+	debug.sethook(co, function()
 		left = left - 1
 		if left <= 0 then
 			spent = true
 			error("too many instructions", 0)
 		end
 	end, "", STEP)
-	local ok, value = pcall(f)
-	debug.sethook(hook, mask, count)
+	local ok, value = coroutine.resume(co)
 	if spent then
 		ok, value = pcall(rethrow, false)
 	end

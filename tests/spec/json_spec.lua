@@ -222,7 +222,7 @@ describe("binary = 'escape'", function()
 		for _, s in ipairs { all, all:reverse(), "\xff", "a\xe2\x82", "\xed\xb2\x80",
 			"\u{10ffff}\xff", "\\udc80", "\\\xff", "\"\xff\"" } do
 			eq(back(s, ESCAPE), s)
-			local name = s:gsub("%z", "")
+			local name = s:gsub("\0", "")
 			eq(back({ [name] = { s } }, ESCAPE), { [name] = { s } })
 		end
 		eq(json.encode("\xff", ESCAPE), [["\udcff"]])

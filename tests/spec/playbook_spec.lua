@@ -292,7 +292,6 @@ describe("commands on playbooks", function()
 		ctx.err = function(s) ctx.errors = ctx.errors .. s end
 		ctx.rows = function(rows) ctx.shown[#ctx.shown + 1] = rows end
 		ctx.config = function() return { targets = { cache = {} } } end
-		ctx.secret = { value = function(s) return s end }
 		return ctx
 	end
 	local function call(name, ctx, ...)

@@ -2,6 +2,7 @@
 -- running them. Connects to nothing.
 local bytecode = require "run.bytecode"
 local check = require "run.check"
+local env = require "run.env"
 local fail = require "run.fail"
 local playbook = require "run.playbook"
 local source = require "run.source"
@@ -18,8 +19,8 @@ local function is_targets_file(path)
 		and shape.fields.run == nil
 end
 
-local function targets_problems(path, ctx)
-	local ok, e = pcall(targets.load, path, { secret = ctx.secret })
+local function targets_problems(path)
+	local ok, e = pcall(targets.load, path, { secret = require "opsh.secret" })
 	if ok then
 		return {}
 	elseif fail.is(e) and e.kind ~= "config" then
@@ -36,10 +37,7 @@ end
 
 -- Names that scripts may use besides opsh's own: the targets at hand.
 local function known_names(ctx)
-	local names = {}
-	for k in pairs(ctx.env_names and ctx.env_names() or check.globals) do
-		names[k] = true
-	end
+	local names = env.names()
 	local ok, config = pcall(ctx.config)
 	if ok then
 		for name in pairs(config.targets) do
@@ -52,7 +50,8 @@ local function known_names(ctx)
 end
 
 local function playbook_problems(path, names)
-	local pb = playbook.describe(path, { env_names = names, problems = true })
+	local pb = playbook.describe(path, { env_names = names, problems = true,
+		is_module = env.is_module })
 	local list = pb.problems
 	if pb.name and not path:find(pb.name .. ".lua", 1, true) then
 		list[#list + 1] = { file = path, line = 1, severity = "warning",
@@ -100,7 +99,7 @@ Exit code 0: no error; 2: errors.]],
 		for _, arg in ipairs(args) do
 			local path = playbook.find(arg, ctx.dirs)
 			local problems = is_targets_file(path)
-				and targets_problems(path, ctx)
+				and targets_problems(path)
 				or playbook_problems(path, names)
 			show(ctx, problems)
 			errors = errors + count(problems, "error")

@@ -1,5 +1,5 @@
 -- opsh doc PLAYBOOK: what it does, needs and takes, from the playbook itself.
-local check = require "run.check"
+local env = require "run.env"
 local fail = require "run.fail"
 local params = require "run.params"
 local playbook = require "run.playbook"
@@ -116,7 +116,7 @@ return {
 			fail.usage("doc: one playbook, got %d; usage: opsh doc PLAYBOOK",
 				#args)
 		end
-		local names = ctx.env_names and ctx.env_names() or check.globals
+		local names = env.names()
 		local path = playbook.find(args[1], ctx.dirs)
 		local pb = playbook.describe(path, { env_names = names })
 		if pb.script then

@@ -1,6 +1,6 @@
 -- opsh list: the playbooks at hand. Reads about each with stand-ins for all
 -- that could have an effect; one that is broken is named and left out.
-local check = require "run.check"
+local env = require "run.env"
 local fail = require "run.fail"
 local playbook = require "run.playbook"
 local words = require "run.words"
@@ -24,7 +24,7 @@ return {
 			fail.usage("list: one word at most, got '%s'", args[2])
 		end
 		local rows = {}
-		local names = ctx.env_names and ctx.env_names() or check.globals
+		local names = env.names()
 		for _, entry in ipairs(playbook.list(ctx.dirs)) do
 			local ok, pb = pcall(playbook.describe, entry.path,
 				{ env_names = names })
