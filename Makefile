@@ -60,7 +60,7 @@ all: deps-build $(B)/opsh $(BIND_SOS)
 # --- the program --------------------------------------------------------------
 $(B)/opsh: $(EXE_OBJS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SANFLAGS) -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
+	$(Q)$(CC) $(SANFLAGS) -no-pie -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -75,7 +75,8 @@ $(B)/embedded.c: build/tools/embed $(LUA_FILES)
 	$(Q)build/tools/embed $(LUA_FILES) > $@
 build/tools/embed: src/tools/embed.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) -o $@ $<
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) $(LUA_CFLAGS) -o $@ $< \
+		-l:liblua5.4.a -lm -ldl
 
 define BIND_RULES
 $(1)_OBJS := $$(patsubst %.c,$(B)/%.o,$(call bind_srcs,$(1)))

@@ -80,7 +80,7 @@ const char *embed_playbook_dir(void)
 	return playbook_dir;
 }
 
-/* `opsh.a.b` -> lua/opsh/a/b.lua, compiled. */
+/* `opsh.a.b` -> lua/opsh/a/b.lua, compiled by the build. */
 static int l_search_embedded(lua_State *L)
 {
 	const char *name = luaL_checkstring(L, 1);
@@ -94,11 +94,9 @@ static int l_search_embedded(lua_State *L)
 		lua_pushfstring(L, "no embedded file '%s'", path);
 		return 1;
 	}
-	lua_pushfstring(L, "=opsh:%s", path + 4);
-	if (luaL_loadbufferx(L, file->data, file->len, lua_tostring(L, -1),
-			     "t"))
+	if (luaL_loadbufferx(L, file->data, file->len, path, "b"))
 		return lua_error(L);
-	lua_pushvalue(L, -2);
+	lua_insert(L, -2);
 	return 2;
 }
 

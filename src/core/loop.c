@@ -108,8 +108,11 @@ void loop_release(void)
 
 void loop_turn(int block)
 {
-	if (!ready)
+	if (!ready) {
+		/* first use: a signal may have come before the pipe */
+		loop_init();
 		return;
+	}
 	/* with nothing but the wake pipe to wait for, uv would not block */
 	if (block && !uv_loop_alive(&the_loop)) {
 		uv_ref((uv_handle_t *)&wake_poll);

@@ -429,8 +429,6 @@ int task_run(lua_State *L, int nargs, int *nres)
 	struct task *task;
 	int status;
 
-	if (loop_init())
-		err_raisef(L, ERR_IO, "", "cannot start the event loop");
 	current = NULL;
 	task = task_spawn(L, nargs);	/* -- task */
 	root = task;
