@@ -5,20 +5,30 @@ local params = require "run.params"
 local playbook = require "run.playbook"
 local words = require "run.words"
 
-local function param_rows(pb)
+local function shown(def)
+	if def.required then
+		return "(required)"
+	elseif type(def.default) == "table" then
+		return table.concat(def.default, ",")
+	end
+	return def.default ~= nil and tostring(def.default) or nil
+end
+
+-- raw: default as it is; otherwise as text, for people.
+local function param_rows(pb, raw)
 	local rows = {}
 	for _, name in ipairs(words.sorted(pb.params)) do
 		local def = pb.params[name]
 		if def then
 			local default = def.default
-			if type(default) == "table" then
-				default = table.concat(default, ",")
+			if not raw then
+				default = shown(def)
 			end
 			rows[#rows + 1] = {
-				name = name, type = def.type,
-				default = def.required and "(required)"
-					or default ~= nil and tostring(default) or "",
-				unit = def.unit or "", help = params.describe(def),
+				name = name, type = def.type, unit = def.unit,
+				required = raw and def.required or nil,
+				default = default,
+				help = params.describe(def),
 			}
 		end
 	end
@@ -32,8 +42,8 @@ local function need_rows(pb)
 		if need then
 			rows[#rows + 1] = {
 				name = name, kind = table.concat(need.kinds, ", "),
-				role = need.role or "", help = need.help or "",
-				optional = need.optional,
+				role = need.role, help = need.help,
+				optional = need.optional or nil,
 			}
 		end
 	end
@@ -90,6 +100,11 @@ local function facts(pb)
 	return table.concat(rows)
 end
 
+-- An empty list is left out: it would be written as an empty object.
+local function filled(list)
+	return list[1] ~= nil and list or nil
+end
+
 local function show(ctx, pb)
 	ctx.out(("%s: %s\n"):format(pb.name, pb.summary))
 	if pb.description then
@@ -128,8 +143,9 @@ return {
 				description = pb.description and dedent(pb.description),
 				severity = pb.severity, owner = pb.owner, tags = pb.tags,
 				runbook = pb.runbook, lock = pb.lock, timeout = pb.timeout,
-				binaries = pb.binaries, checks = check_names(pb),
-				needs = need_rows(pb), params = param_rows(pb),
+				binaries = pb.binaries, checks = filled(check_names(pb)),
+				needs = filled(need_rows(pb)),
+				params = filled(param_rows(pb, true)),
 				example = pb.example,
 			} }, {})
 		else

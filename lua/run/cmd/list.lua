@@ -33,9 +33,10 @@ return {
 			elseif not ok then
 				ctx.err(("opsh: left out: %s\n"):format(fail.text(pb)))
 			elseif pb.spec and matches(pb, args[1]) then
+				local needs = table.concat(words.sorted(pb.needs), " ")
 				rows[#rows + 1] = {
 					name = entry.name, severity = pb.severity,
-					needs = table.concat(words.sorted(pb.needs), " "),
+					needs = needs ~= "" and needs or nil,
 					summary = pb.summary, path = entry.path,
 				}
 			end

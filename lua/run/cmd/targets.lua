@@ -46,8 +46,7 @@ return {
 			local target = config.targets[name]
 			rows[#rows + 1] = {
 				name = name, kind = target.kind, address = target.address,
-				role = target.role or "",
-				description = target.description or "",
+				role = target.role, description = target.description,
 			}
 		end
 		if #rows == 0 then
