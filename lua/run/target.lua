@@ -1,7 +1,8 @@
 -- target: the description of one target, from the targets file or --target, and
 -- its common form. What a kind takes is asked from its public module (`kind` of
 -- opsh.redis and so on, listed by run.kinds): a new kind changes nothing here.
--- Connects to nothing.
+-- A kind that opsh knows and this build lacks is taken as it is and raises when
+-- it is used: one file of a system serves every build. Connects to nothing.
 local check = require "run.check"
 local fail = require "run.fail"
 local params = require "run.params"
@@ -11,6 +12,17 @@ local words = require "run.words"
 local target = {}
 
 local MAX_NAME = 63		-- struct target's field holds no more
+
+-- The kinds of opsh and their schemes, built in or not.
+local OF_OPSH = {
+	redis = { "redis", "rediss", "redis+unix" },
+	postgres = { "postgresql", "postgres" },
+	kafka = { "kafka" },
+	http = { "http", "https", "http+unix" },
+	compose = { "compose" },
+	kubernetes = { "kubernetes" },
+	["local"] = { "local" },
+}
 
 -- Fields of each target, whatever its kind.
 local COMMON = {
@@ -45,15 +57,18 @@ function target.kind(name)
 	return module.kind
 end
 
----The kind that a URL's scheme stands for; raises when none is built in.
+---The kind that a URL's scheme stands for, built in or known to be of opsh;
+---raises for any other.
 ---@param scheme string
 ---@return string
 function target.kind_of_scheme(scheme)
 	local kinds = require "run.kinds"
-	for _, name in ipairs(words.sorted(kinds)) do
-		for _, known in ipairs(kinds[name] or {}) do
-			if known == scheme then
-				return name
+	for _, list in ipairs { kinds, OF_OPSH } do
+		for _, name in ipairs(words.sorted(list)) do
+			for _, known in ipairs(list[name] or {}) do
+				if known == scheme then
+					return name
+				end
 			end
 		end
 	end
@@ -183,6 +198,13 @@ function target.read(place, name, given, secret)
 		kind_name = by_url
 	elseif not kind_name then
 		place.fail(keys, "target '%s' needs 'kind' or 'url'", name)
+	end
+	if OF_OPSH[kind_name] and not require("run.kinds")[kind_name] then
+		return {
+			name = name, kind = kind_name, url = u, role = given.role,
+			description = given.description, options = {},
+			address = u and u.text or kind_name, absent = true,
+		}
 	end
 	local kind = at(place, { "targets", name, "kind" }, target.kind, kind_name)
 	local options = read_options(place, keys, given, kind, secret)

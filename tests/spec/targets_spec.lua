@@ -101,8 +101,6 @@ return {
 	it("names file and line of what is wrong", function()
 		ok(refused(target("kind = 'nokind'")):find(
 			"^f:4: kind 'nokind' is not built in"))
-		ok(refused(target("url = 'kafka://h'")):find(
-			"^f:4: no kind of target for URLs 'kafka:'"))
 		ok(refused(target("url = 'redis://h:x'")):find("^f:4: cannot read URL"))
 		ok(refused(target("kind = 'other', url = 'redis://h'")):find(
 			"of kind 'other', but its URL is for 'fake'", 1, true))
@@ -218,6 +216,29 @@ describe("targets.bind", function()
 		raises("twice", function()
 			targets.bind(c, NEEDS, { "cache=second", "cache=second" })
 		end)
+	end)
+end)
+
+describe("a kind of opsh that this build lacks", function()
+	it("is taken as it is, and raises when it is used", function()
+		local c = read [[
+return { targets = {
+  events = { kind = "kafka", brokers = "kafka:9092", sasl = { user = "x" } },
+  db = "postgres://ops@db/flights",
+  stack = { kind = "compose", file = "docker-compose.yml" },
+} }]]
+		eq({ c.targets.events.kind, c.targets.db.kind, c.targets.stack.kind },
+			{ "kafka", "postgres", "compose" })
+		eq(c.targets.db.address, "postgresql://ops@db/flights")
+		local e = raises("config", function() targets.open(c.targets.db) end)
+		ok(e.message:find("kind 'postgres' is not built in", 1, true))
+	end)
+
+	it("is still checked for what all targets have", function()
+		ok(refused(target("kind = 'kafka', url = 'http://h'")):find(
+			"is of kind 'kafka', but its URL is for 'other'", 1, true))
+		ok(refused(target("kind = 'kafka', role = 5")):find(
+			"must be a string", 1, true))
 	end)
 end)
 
