@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 	out_on_dead(on_dead);
 	record_on_lost(on_lost);
 	sig_init();
-	L = host_new();
+	L = host_new();		/* its collector rests until user code runs */
 	if (!L) {
 		out_finish(1);
 		return EXIT_FAILED;

@@ -41,8 +41,7 @@ local function context()
 		output = session.globals.output or "text",
 		config = session.config, report = report, globals = session.globals,
 		dirs = playbook.dirs(require("run.targets").path(
-			session.globals.targets), sys.playbook_dir ~= ""
-			and sys.playbook_dir or nil),
+			session.globals.targets), sys.playbook_dir()),
 	}
 end
 
@@ -81,6 +80,7 @@ function cli.main(argv)
 		session.report = false
 		return require("run.script").code(argv[2], {})
 	end
+	collectgarbage "restart"
 	local parsed = require("run.args").parse(argv, commands)
 	session.globals = parsed.globals
 	if not parsed.globals.timeout then return dispatch(parsed) end

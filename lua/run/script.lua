@@ -36,6 +36,7 @@ end
 
 local function run(chunk, fields, args)
 	begin(fields)
+	collectgarbage "restart"
 	show(chunk(table.unpack(args)))
 	return 0
 end
@@ -74,6 +75,7 @@ end
 function script.file(pb, args)
 	begin { command = "run", playbook = pb.path,
 		sha256 = require("opsh.c.sys").sha256(pb.source) }
+	collectgarbage "restart"
 	show(pb.chunk(table.unpack(args)))
 	return 0
 end

@@ -100,6 +100,7 @@ lua_State *host_new(void)
 	if (!L)
 		return NULL;
 	lua_setwarnf(L, host_warn, &going);
+	lua_gc(L, LUA_GCSTOP);	/* start-up makes no garbage worth a cycle */
 	lua_pushcfunction(L, l_init);
 	if (lua_pcall(L, 0, 0, 0)) {
 		out_printf(OUT_STDERR, "opsh: cannot start: %s\n",

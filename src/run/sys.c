@@ -336,6 +336,15 @@ static int l_sys_files(lua_State *L)
 	return 1;
 }
 
+/* playbook_dir() -> folder of the shipped playbooks, or nil */
+static int l_sys_playbook_dir(lua_State *L)
+{
+	const char *dir = embed_playbook_dir();
+
+	lua_pushstring(L, *dir ? dir : NULL);
+	return 1;
+}
+
 int luaopen_opsh_c_sys(lua_State *L)
 {
 	static const luaL_Reg funcs[] = {
@@ -347,13 +356,12 @@ int luaopen_opsh_c_sys(lua_State *L)
 		{ "sha256", l_sys_sha256 }, { "exits", l_sys_exits },
 		{ "exit_code", l_sys_exit_code }, { "signal", l_sys_signal },
 		{ "kinds", l_sys_kinds }, { "file", l_sys_file },
-		{ "files", l_sys_files }, { NULL, NULL }
+		{ "files", l_sys_files },
+		{ "playbook_dir", l_sys_playbook_dir }, { NULL, NULL }
 	};
 
 	luaL_newlib(L, funcs);
 	lua_pushliteral(L, OPSH_VERSION);
 	lua_setfield(L, -2, "version");
-	lua_pushstring(L, embed_playbook_dir());
-	lua_setfield(L, -2, "playbook_dir");
 	return 1;
 }

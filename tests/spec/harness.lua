@@ -13,6 +13,8 @@ local MODE = os.getenv "OPSH_SPEC_MODE" or ""
 local POINTS = math.tointeger(tonumber(os.getenv "OPSH_SPEC_POINTS" or "")) or 12
 local ONLY = os.getenv "OPSH_SPEC_ONLY"
 
+collectgarbage "restart"
+
 local stats = { passed = 0, failed = 0, skipped = 0, runs = 0 }
 local path = {}		-- names of the describes around
 local file
