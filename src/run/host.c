@@ -8,6 +8,7 @@
 
 #include <lualib.h>
 
+#include "core/child.h"
 #include "core/embed.h"
 #include "core/lx.h"
 #include "core/mem.h"
@@ -68,6 +69,7 @@ static int l_init(lua_State *L)
 		{ "opsh.c.effect", luaopen_opsh_c_effect },
 		{ "opsh.c.secret", luaopen_opsh_c_secret },
 		{ "opsh.c.term", luaopen_opsh_c_term },
+		{ "opsh.c.child", luaopen_opsh_c_child },
 		{ "opsh.c.sys", luaopen_opsh_c_sys },
 #ifdef OPSH_TEST
 		{ "opsh.c.testing", luaopen_opsh_c_testing },

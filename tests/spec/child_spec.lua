@@ -1,0 +1,61 @@
+-- child_spec: programs that the runner asks: output, exit, limits, deadline.
+local child = require "opsh.c.child"
+local task = require "opsh.task"
+local secret = require "opsh.secret"
+
+describe("child.run", function()
+	it("gives stdout and status", function()
+		eq(child.run { "printf", "%s", "a b" }, { status = 0, stdout = "a b" })
+		eq(child.run({ "sh", "-c", "echo x; exit 3" }, { timeout = 5 }),
+			{ status = 3, stdout = "x\n" })
+		eq(child.run { "sh", "-c", "kill -9 $$" }, { signal = 9, stdout = "" })
+	end)
+	it("has no input and none of our descriptors", function()
+		eq(child.run({ "cat" }).stdout, "")
+		eq(child.run({ "sh", "-c", "ls /proc/self/fd | wc -l" }).stdout:gsub(
+			"%s", ""), "4")
+	end)
+	it("says what can't be started", function()
+		local e = raises("io", child.run, { "no-such-program-here" })
+		ok(e.message:find("no-such-program-here", 1, true))
+	end)
+	it("refuses more than max, and misuse", function()
+		raises("limit", child.run, { "sh", "-c", "yes | head -c 100000" },
+			{ max = 1000 })
+		raises("unknown option", child.run, { "true" }, { maximum = 1 })
+		raises("a program", child.run, {})
+	end)
+	it("ends the group at the deadline, and returns", function()
+		local began = task.now()
+		local e = raises("timeout", child.run,
+			{ "sh", "-c", "sleep 30 & sleep 30" }, { timeout = 0.2 })
+		ok(e.message:find "did not end within 0.2 s")
+		ok(task.now() - began < 1.5)
+	end, { plain = true })
+	it("returns though a grandchild holds the pipe", function()
+		local began = task.now()
+		eq(child.run({ "sh", "-c", "sleep 20 & echo x" }).stdout, "x\n")
+		ok(task.now() - began < 2)
+	end, { plain = true })
+	it("is cancelled with its task", function()
+		local h = task.spawn(child.run, { "sleep", "30" })
+		task.sleep(0.05)
+		h:cancel()
+		raises("cancelled", h.wait, h)
+	end)
+end)
+
+describe("secret.command", function()
+	it("takes what a program prints", function()
+		local s = secret.command { "printf", "%s\n", "from-a-program-1" }
+		eq(tostring(s), "[secret printf]")
+		eq(tostring(secret.resolve(s)), "[secret printf]")
+		eq(require("opsh.c.effect").mask "x from-a-program-1 y", "x [secret] y")
+	end)
+	it("refuses a program that fails", function()
+		local e = raises("config", secret.resolve,
+			secret.command { "sh", "-c", "echo secretsecret; exit 4" })
+		ok(e.message:find "exit status 4")
+		ok(not e.message:find "secretsecret")
+	end)
+end)
