@@ -143,6 +143,9 @@ describe("playbook.load", function()
 		local path = file("open/x.lua", GOOD)
 		local stat = sys.stat
 		local function with(changed, f)
+			local _ <close> = setmetatable({}, { __close = function()
+				sys.stat = stat
+			end })
 			sys.stat = function(p)
 				local st, why = stat(p)
 				if st and changed[p] then
@@ -152,11 +155,7 @@ describe("playbook.load", function()
 				end
 				return st, why
 			end
-			local done, e = pcall(f)
-			sys.stat = stat
-			if not done then
-				error(e, 0)
-			end
+			f()
 		end
 		local function load_it() playbook.load(path, { env = env() }) end
 

@@ -142,6 +142,10 @@ return {
 		eq(targets.path("asked"), "asked")
 		local getenv, stat = sys.getenv, sys.stat
 		local value
+		-- also when an allocation of the test itself fails
+		local _ <close> = setmetatable({}, { __close = function()
+			sys.getenv, sys.stat = getenv, stat
+		end })
 		sys.getenv = function(n)
 			if n == "OPSH_TARGETS" then
 				return value
@@ -157,7 +161,6 @@ return {
 		value = ""
 		sys.stat = function() return {} end
 		local beside = targets.path()
-		sys.getenv, sys.stat = getenv, stat
 		eq(none, nil)
 		eq(from_env, "/x/y.lua")
 		ok(e.message:find("cannot open targets file '/x/y.lua'", 1, true))
