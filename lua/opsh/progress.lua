@@ -10,7 +10,7 @@ local SAY_EVERY <const> = 10 -- seconds, elsewhere
 local MEMORY <const> = 5 -- seconds that the shown rate looks back
 local OPTIONS <const> = { label = "string", total = "number" }
 
-local active = {} -- open ones, in the order they began
+local active = {} -- open ones on a terminal, in the order they began
 local drawn_at = -math.huge
 
 ---@class opsh.progress
@@ -87,6 +87,15 @@ local function draw()
   term.status(#lines > 0 and table.concat(lines, " | ") or nil)
 end
 
+local function forget(progress)
+  for i = 1, #active do
+    if active[i] == progress then
+      table.remove(active, i)
+      break
+    end
+  end
+end
+
 local function say(text)
   term.write(2, term.cell(text) .. "\n")
 end
@@ -137,12 +146,7 @@ end
 function Progress:close()
   if self._closed then return end
   self._closed = true
-  for i, p in ipairs(active) do
-    if p == self then
-      table.remove(active, i)
-      break
-    end
-  end
+  forget(self)
   if term.is_tty(2) then draw() end
   local took = term.clock() - self._began
   local of = self.total and "/" .. grouped(self.total) or ""
@@ -185,11 +189,15 @@ function M.new(opts)
   local self = setmetatable({
     label = opts.label or "progress", total = opts.total, done = 0,
     _began = now, _at = now, _done_at = 0, _said_at = now,
+    _rate = false, _closed = false, -- there, so that close needs no memory
   }, Progress)
+  if not term.is_tty(2) then return self end
+  drawn_at = now
   active[#active + 1] = self
-  if term.is_tty(2) then
-    drawn_at = now
-    draw()
+  local ok, err = pcall(draw)
+  if not ok then -- nobody will have it to close
+    forget(self)
+    error(err, 0)
   end
   return self
 end

@@ -1,23 +1,25 @@
 -- Specs of opsh.log, with a clock of our own. Owns the stand-ins, which it
 -- takes back after each case, and the level.
-require "harness"
 local term = require "opsh.c.term"
 local log = require "opsh.log"
 
 local written
+local real = { clock = term.clock, ours = term.ours, style = term.style }
 
 -- The lines that f logs, without the time in front.
 local function logged(f)
-  local kept = { clock = term.clock, ours = term.ours, style = term.style }
+  local fakes = {
+    clock = function() return 5, 1700000000.25 end,
+    style = function(_, text) return text end,
+    ours = function(fd, text)
+      eq(fd, 2)
+      written[#written + 1] = text
+    end,
+  }
   written = {}
-  term.clock = function() return 5, 1700000000.25 end
-  term.style = function(_, text) return text end
-  term.ours = function(fd, text)
-    eq(fd, 2)
-    written[#written + 1] = text
-  end
+  for k, v in pairs(fakes) do term[k] = v end
   local done, err = pcall(f)
-  for k, v in pairs(kept) do term[k] = v end
+  for k, v in pairs(real) do term[k] = v end
   log.level "info"
   if not done then error(err, 0) end
   for i, line in ipairs(written) do

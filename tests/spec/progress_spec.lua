@@ -1,10 +1,13 @@
 -- Specs of opsh.progress, with a clock and a terminal of our own. Owns the
 -- stand-ins, which it takes back after each case.
-require "harness"
 local term = require "opsh.c.term"
 local progress = require "opsh.progress"
 
 local now, status, written, draws
+local real = {
+  clock = term.clock, is_tty = term.is_tty, status = term.status,
+  write = term.write,
+}
 
 -- Runs f with a terminal, or none, that only notes what it is told.
 local function on(tty, f)
@@ -19,11 +22,10 @@ local function on(tty, f)
       written[#written + 1] = text
     end,
   }
-  local kept = {}
   now, status, written, draws = 100, nil, {}, 0
-  for k, v in pairs(fakes) do kept[k], term[k] = term[k], v end
+  for k, v in pairs(fakes) do term[k] = v end
   local done, err = pcall(f)
-  for k, v in pairs(kept) do term[k] = v end
+  for k, v in pairs(real) do term[k] = v end
   if not done then error(err, 0) end
 end
 

@@ -1,6 +1,5 @@
 -- Specs of opsh.table: layout, what tells NULL, nil and "" apart, widths, and
 -- that nothing foreign or secret survives in a cell. Owns nothing.
-require "harness"
 local term = require "opsh.c.term"
 local tab = require "opsh.table"
 
@@ -18,12 +17,13 @@ local function widest(list)
   return w
 end
 
+local real = { cell = term.cell, is_tty = term.is_tty }
+
 -- Runs f with fields of opsh.c.term replaced.
 local function with_term(fields, f)
-  local kept = {}
-  for k, v in pairs(fields) do kept[k], term[k] = term[k], v end
+  for k, v in pairs(fields) do term[k] = v end
   local done, err = pcall(f)
-  for k, v in pairs(kept) do term[k] = v end
+  for k, v in pairs(real) do term[k] = v end
   if not done then error(err, 0) end
 end
 
