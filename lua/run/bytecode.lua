@@ -1,31 +1,13 @@
--- bytecode: reads what string.dump makes of a function (Lua 5.4 only), so that
+-- bytecode: what a compiled chunk does, by its instructions (run.dump), so that
 -- the static check sees what the compiler saw, not what a second parser
 -- guesses. Registers are followed in one pass from top to bottom: good for
 -- temporaries, blind to values that arrive by a backward jump. Owns nothing;
 -- never runs what it reads.
+local dump = require "run.dump"
+
 local bytecode = {}
 
-local SIGNATURE = "\27Lua"
-local DATA = "\x19\x93\r\n\x1a\n"	-- LUAC_DATA: finds text conversions
-local ABS_LINE = -128			-- lineinfo: the line is in abslineinfo
-local TOP = 255				-- no register is above
-
-local NAMES = {}
-do
-	local n = 0
-	for name in ([[
-	MOVE LOADI LOADF LOADK LOADKX LOADFALSE LFALSESKIP LOADTRUE LOADNIL
-	GETUPVAL SETUPVAL GETTABUP GETTABLE GETI GETFIELD SETTABUP SETTABLE SETI
-	SETFIELD NEWTABLE SELF ADDI ADDK SUBK MULK MODK POWK DIVK IDIVK BANDK BORK
-	BXORK SHRI SHLI ADD SUB MUL MOD POW DIV IDIV BAND BOR BXOR SHL SHR MMBIN
-	MMBINI MMBINK UNM BNOT NOT LEN CONCAT CLOSE TBC JMP EQ LT LE EQK EQI LTI
-	LEI GTI GEI TEST TESTSET CALL TAILCALL RETURN RETURN0 RETURN1 FORLOOP
-	FORPREP TFORPREP TFORCALL TFORLOOP SETLIST CLOSURE VARARG VARARGPREP
-	EXTRAARG]]):gmatch("%u[%u%d]*") do
-		NAMES[n] = name
-		n = n + 1
-	end
-end
+local TOP = 255		-- no register is above
 
 -- What changes no register. All others write R[A], or what SPANS says.
 local READS = {}
@@ -47,193 +29,6 @@ local SPANS = {
 	TFORLOOP = function(i) return i.a + 2, i.a + 2 end,
 }
 
-local function bad(why)
-	error(("not a Lua 5.4 function dump: %s"):format(why), 0)
-end
-
--- The reader: data and a position, nothing else.
-
-local function take(r, fmt)
-	local ok, value, pos = pcall(string.unpack, fmt, r.data, r.pos)
-	if not ok then
-		bad("it is cut short")
-	end
-	r.pos = pos
-	return value
-end
-
-local function take_size(r)
-	local n = 0
-	while true do
-		local b = r.data:byte(r.pos)
-		if not b then
-			bad("it is cut short")
-		end
-		r.pos = r.pos + 1
-		n = n << 7 | b & 0x7f
-		if b & 0x80 ~= 0 then
-			return n
-		end
-	end
-end
-
-local function take_string(r)
-	local n = take_size(r)
-	if n == 0 then
-		return nil
-	end
-	local s = r.data:sub(r.pos, r.pos + n - 2)
-	if #s ~= n - 1 then
-		bad("it is cut short")
-	end
-	r.pos = r.pos + n - 1
-	return s
-end
-
-local CONSTANTS = {
-	[0x00] = function() return nil end,
-	[0x01] = function() return false end,
-	[0x11] = function() return true end,
-	[0x03] = function(r) return take(r, "=j") end,
-	[0x13] = function(r) return take(r, "=n") end,
-	[0x04] = take_string,
-	[0x14] = take_string,
-}
-
-local function take_code(r)
-	local code = {}
-	for pc = 0, take_size(r) - 1 do
-		local w = take(r, "=I4")
-		code[pc] = {
-			op = NAMES[w & 0x7f] or bad("unknown instruction"),
-			a = w >> 7 & 0xff,
-			k = w >> 15 & 1 == 1,
-			b = w >> 16 & 0xff,
-			c = w >> 24 & 0xff,
-			bx = w >> 15 & 0x1ffff,
-			ax = w >> 7,
-		}
-	end
-	return code
-end
-
-local function take_constants(r)
-	local constants = {}
-	for i = 0, take_size(r) - 1 do
-		local kind = take(r, "B")
-		local read = CONSTANTS[kind] or bad("unknown constant")
-		constants[i] = read(r)
-	end
-	return constants
-end
-
-local function take_upvalues(r)
-	local upvalues = {}
-	for i = 0, take_size(r) - 1 do
-		upvalues[i] = {
-			in_stack = take(r, "B") ~= 0,
-			index = take(r, "B"),
-			kind = take(r, "B"),
-		}
-	end
-	return upvalues
-end
-
--- Lines are differences, with an absolute line where one does not fit a byte.
-local function take_lines(r, fn)
-	local steps, absolute = {}, {}
-	for pc = 0, take_size(r) - 1 do
-		steps[pc] = take(r, "b")
-	end
-	for _ = 1, take_size(r) do
-		local pc = take_size(r)
-		absolute[pc] = take_size(r)
-	end
-	local line, pc = fn.line, 0
-	while fn.code[pc] do
-		if steps[pc] == ABS_LINE then
-			line = absolute[pc] or line
-		else
-			line = line + (steps[pc] or 0)
-		end
-		fn.code[pc].line = line
-		pc = pc + 1
-	end
-end
-
-local function take_names(r, fn)
-	for _ = 1, take_size(r) do	-- local variables
-		take_string(r)
-		take_size(r)
-		take_size(r)
-	end
-	for i = 0, take_size(r) - 1 do
-		local name = take_string(r)
-		if fn.upvalues[i] then
-			fn.upvalues[i].name = name
-		end
-	end
-end
-
-local function take_function(r, parent)
-	local fn = { source = take_string(r) or parent and parent.source }
-	fn.line = take_size(r)
-	fn.last_line = take_size(r)
-	fn.params = take(r, "B")
-	fn.vararg = take(r, "B") ~= 0
-	fn.stack = take(r, "B")
-	fn.code = take_code(r)
-	fn.constants = take_constants(r)
-	fn.upvalues = take_upvalues(r)
-	-- _ENV by where it comes from, not by name: a local _ENV is not it.
-	fn.env = not parent and 0 or nil
-	for i, up in pairs(fn.upvalues) do
-		if parent and not up.in_stack and up.index == parent.env then
-			fn.env = i
-		end
-	end
-	fn.protos = {}
-	for i = 0, take_size(r) - 1 do
-		fn.protos[i] = take_function(r, fn)
-	end
-	take_lines(r, fn)
-	take_names(r, fn)
-	return fn
-end
-
----Reads a dump into its main function: code (instructions op a b c k bx line),
----constants, upvalues, protos, all counted from 0. Raises a string when it is
----not a dump of this Lua.
----@param dump string
----@return table
-function bytecode.read(dump)
-	local r = { data = dump, pos = 1 }
-	if dump:sub(1, 4) ~= SIGNATURE then
-		bad("wrong signature")
-	end
-	r.pos = 5
-	local version = take(r, "B")
-	if version ~= 0x54 then
-		bad(("version 0x%02x"):format(version))
-	end
-	if take(r, "B") ~= 0 then
-		bad("another format")
-	end
-	if dump:sub(7, 12) ~= DATA then
-		bad("it was changed on the way")
-	end
-	r.pos = 13
-	if take(r, "B") ~= 4 or take(r, "B") ~= string.packsize "j"
-	   or take(r, "B") ~= string.packsize "n" then
-		bad("sizes of another machine")
-	end
-	if take(r, "=j") ~= 0x5678 or take(r, "=n") ~= 370.5 then
-		bad("numbers of another machine")
-	end
-	take(r, "B")
-	return take_function(r, nil)
-end
-
 local function each(fn, visit)
 	visit(fn)
 	for i = 0, #fn.protos do
@@ -244,11 +39,11 @@ local function each(fn, visit)
 end
 
 ---All functions of a dump, the main one first.
----@param dump string
+---@param bytes string
 ---@return table[]
-function bytecode.functions(dump)
+function bytecode.functions(bytes)
 	local list = {}
-	each(bytecode.read(dump), function(fn) list[#list + 1] = fn end)
+	each(dump.read(bytes), function(fn) list[#list + 1] = fn end)
 	return list
 end
 
@@ -314,11 +109,11 @@ local function env_access(fn, i, regs)
 end
 
 ---Every use of a global: name, line, write.
----@param dump string
+---@param bytes string
 ---@return {name: string, line: integer, write: boolean}[]
-function bytecode.globals(dump)
+function bytecode.globals(bytes)
 	local found = {}
-	for _, fn in ipairs(bytecode.functions(dump)) do
+	for _, fn in ipairs(bytecode.functions(bytes)) do
 		follow(fn, function(i, regs, after)
 			local name, write = env_access(fn, i, regs)
 			if type(name) == "string" then
@@ -337,11 +132,11 @@ function bytecode.globals(dump)
 end
 
 ---Every call of the global `require`: line, and the name when it is a constant.
----@param dump string
+---@param bytes string
 ---@return {line: integer, name: string?}[]
-function bytecode.requires(dump)
+function bytecode.requires(bytes)
 	local found = {}
-	for _, fn in ipairs(bytecode.functions(dump)) do
+	for _, fn in ipairs(bytecode.functions(bytes)) do
 		follow(fn, function(i, regs, after)
 			local value = regs[i.a]
 			if (i.op == "CALL" or i.op == "TAILCALL") and value
@@ -377,12 +172,12 @@ local TESTED = {	-- registers tested, and how
 ---Tests that Lua makes without asking the value: truth and equality of what a
 ---method returned. is_write(method, first) says which methods count; `first`
 ---is the call's first argument when it is a constant string.
----@param dump string
+---@param bytes string
 ---@param is_write fun(method: string, first: string?): boolean
 ---@return {line: integer, method: string, how: "=="|"truth"}[]
-function bytecode.tests(dump, is_write)
+function bytecode.tests(bytes, is_write)
 	local found = {}
-	for _, fn in ipairs(bytecode.functions(dump)) do
+	for _, fn in ipairs(bytecode.functions(bytes)) do
 		follow(fn, function(i, regs, after)
 			local test = TESTED[i.op]
 			if test then
@@ -468,11 +263,11 @@ local function shape_of(fn, on_field)
 end
 
 ---Where each field name is set: name -> lines, in all functions.
----@param dump string
+---@param bytes string
 ---@return table<string, integer[]>
-function bytecode.fields(dump)
+function bytecode.fields(bytes)
 	local found = {}
-	for _, fn in ipairs(bytecode.functions(dump)) do
+	for _, fn in ipairs(bytecode.functions(bytes)) do
 		shape_of(fn, function(name, line)
 			found[name] = found[name] or {}
 			table.insert(found[name], line)
@@ -483,10 +278,10 @@ end
 
 ---The table that the main function returns, as it is built: nested
 ---{line, fields}, or nil when it isn't a constructor.
----@param dump string
+---@param bytes string
 ---@return table?
-function bytecode.shape(dump)
-	return shape_of(bytecode.read(dump), function() end)
+function bytecode.shape(bytes)
+	return shape_of(dump.read(bytes), function() end)
 end
 
 ---Line of a field of the returned table: the deepest part of `path` that the
@@ -508,10 +303,10 @@ end
 
 ---Does the main function return a value in any place? A file that returns
 ---nothing is a script.
----@param dump string
+---@param bytes string
 ---@return boolean
-function bytecode.returns(dump)
-	local fn, pc = bytecode.read(dump), 0
+function bytecode.returns(bytes)
+	local fn, pc = dump.read(bytes), 0
 	while fn.code[pc] do
 		local i = fn.code[pc]
 		if i.op == "RETURN1" or i.op == "RETURN" and i.b ~= 1 then

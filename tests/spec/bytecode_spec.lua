@@ -1,5 +1,6 @@
 -- Specs of run.bytecode: what it reads from compiled chunks. Owns nothing.
 local bytecode = require "run.bytecode"
+local dump_read = require("run.dump").read
 
 local function dump(source)
 	return string.dump(assert(load(source, "=x", "t", {})))
@@ -201,19 +202,19 @@ describe("bytecode.tests", function()
 	end)
 end)
 
-describe("bytecode.read", function()
+describe("dump.read", function()
 	it("refuses what is no dump of this Lua", function()
 		local good = dump("return 1")
-		raises("wrong signature", function() bytecode.read("hello") end)
-		raises("wrong signature", function() bytecode.read("") end)
+		raises("wrong signature", function() dump_read("hello") end)
+		raises("wrong signature", function() dump_read("") end)
 		raises("version 0x53", function()
-			bytecode.read(good:sub(1, 4) .. "\x53" .. good:sub(6))
+			dump_read(good:sub(1, 4) .. "\x53" .. good:sub(6))
 		end)
 		raises("another format", function()
-			bytecode.read(good:sub(1, 5) .. "\1" .. good:sub(7))
+			dump_read(good:sub(1, 5) .. "\1" .. good:sub(7))
 		end)
 		raises("sizes", function()
-			bytecode.read(good:sub(1, 12) .. "\8" .. good:sub(14))
+			dump_read(good:sub(1, 12) .. "\8" .. good:sub(14))
 		end)
 	end)
 
@@ -221,9 +222,9 @@ describe("bytecode.read", function()
 		local good = dump("local a = {x = 1.5, y = 'z'} return function() return a end")
 		for n = 0, #good - 1 do
 			raises("not a Lua 5.4 function dump", function()
-				bytecode.read(good:sub(1, n))
+				dump_read(good:sub(1, n))
 			end)
 		end
-		ok(bytecode.read(good))
+		ok(dump_read(good))
 	end)
 end)
