@@ -1,1 +1,61 @@
-# tests.mk: targets test, check, bench, demo; included by the Makefile.
+# tests.mk: targets test, check, bench, demo and what they build; included by the
+# Makefile. tests/suite.sh says what is run, in which order.
+
+# --- C unit tests: build/MODE/unit/test_X, against every object but main ----------
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
+# The codec of a binding is tested without the binding.
+UNIT_MORE_test_resp := $(B)/src/bind/resp.o $(B)/src/bind/resp_lua.o
+unit: $(UNIT_BINS)
+$(B)/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS) $(UNIT_MORE_test_resp)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) -no-pie -rdynamic -o $@ $< $(LIB_OBJS) \
+		$(UNIT_MORE_$*) $(EXE_LIBS) -lcmocka
+
+# --- fuzz targets: build/fuzz/fuzz_X, clang's libFuzzer ------------------------
+FUZZ_B := build/fuzz
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/%.c=$(FUZZ_B)/%)
+FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
+	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS)
+FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
+	src/bind/resp_lua.c $(call bind_srcs,json)
+FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
+fuzz: $(FUZZ_BINS)
+$(FUZZ_B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)
+	$(Q)$(CLANG) $(DEPFLAGS) $(FUZZ_FLAGS) -c -o $@ $<
+$(FUZZ_B)/embedded.c: build/tools/embed $(LUA_FILES)
+	@mkdir -p $(@D)
+	$(Q)build/tools/embed $(LUA_FILES) > $@
+$(FUZZ_B)/embedded.o: $(FUZZ_B)/embedded.c
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
+$(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)
+	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJS)
+$(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libopsh.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ $< \
+		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson
+-include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
+
+# --- the targets ------------------------------------------------------------------
+# Each mode is a make of its own: a mode is a variable of the whole build.
+build-test: deps
+	@$(MAKE) --no-print-directory MODE=release all
+	@$(MAKE) --no-print-directory MODE=test all
+	@$(MAKE) --no-print-directory MODE=asan all unit
+	@$(MAKE) --no-print-directory fuzz
+test: build-test
+	@tests/suite.sh
+check: deps
+	@tests/check.sh
+bench: deps
+	@$(MAKE) --no-print-directory MODE=release all
+	@tests/bench/bench.py
+demo: deps
+	@$(MAKE) --no-print-directory MODE=release all
+	@examples/demo.sh
+.PHONY: unit fuzz build-test

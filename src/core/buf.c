@@ -45,12 +45,12 @@ char *buf_reserve(struct buf *b, size_t extra)
 	if (b->bad)
 		return NULL;
 	need = b->len + extra + 1;
-	if (need <= b->cap)
-		return b->data + b->len;
-	if (need < extra) {
+	if (need <= extra) {		/* wrapped round */
 		b->bad = 1;
 		return NULL;
 	}
+	if (need <= b->cap)
+		return b->data + b->len;
 	cap = b->cap ? b->cap : 64;
 	while (cap < need)
 		cap = cap > need / 2 ? cap * 2 : need;

@@ -1,0 +1,80 @@
+#!/bin/bash
+# suite.sh [GROUP...]: every test, a group after the other, with one line each and
+# the sum at the end ("N passed, N failed"). A group's output is in
+# build/logs/GROUP.log; of a failed one the end is shown. Needs what
+# `make build-test` builds. Groups by name: tests/suite.sh spec fault
+set -u
+cd -- "$(dirname -- "$0")/.." || exit 1
+
+LOGS=build/logs
+mkdir -p "$LOGS"
+passed=0 failed=0 skipped=0 broken=0
+only=" $* "
+XDG_STATE_HOME=$(mktemp -d "${TMPDIR:-/tmp}/opsh-suite.XXXXXX") || exit 1
+export XDG_STATE_HOME
+trap 'rm -rf -- "$XDG_STATE_HOME"' EXIT
+trap 'exit 130' INT TERM HUP
+unset OPSH_TARGETS
+
+# group NAME SECONDS COMMAND...: counts its last "N passed, N failed[, N skipped]";
+# a group without such a line, or with another exit status than it says, is
+# broken.
+group() {
+	local name=$1 limit=$2 rc line t0=$SECONDS p f s
+	shift 2
+	if [ "$only" != "  " ] && [ "${only#* "$name" }" = "$only" ]; then
+		return
+	fi
+	timeout -k 10 "$limit" "$@" > "$LOGS/$name.log" 2>&1 < /dev/null
+	rc=$?
+	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed' "$LOGS/$name.log" | tail -n 1)
+	p=$(printf %s "$line" | sed -n 's/^\([0-9]*\) passed.*/\1/p')
+	f=$(printf %s "$line" | sed -n 's/.* \([0-9]*\) failed.*/\1/p')
+	s=$(printf %s "$line" | sed -n 's/.* \([0-9]*\) skipped.*/\1/p')
+	printf '%-18s %s (%d s)\n' "$name" "${line:-no result, exit $rc}" \
+		$((SECONDS - t0))
+	passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
+	skipped=$((skipped + ${s:-0}))
+	if [ -z "$line" ] || { [ "$rc" -ne 0 ] && [ "${f:-0}" -eq 0 ]; }; then
+		broken=$((broken + 1)) failed=$((failed + 1))
+	fi
+	if [ "$rc" -ne 0 ] || [ "${f:-0}" -ne 0 ]; then
+		grep -aE '^FAILED|^not ok|Error|ERROR' "$LOGS/$name.log" | head -n 40
+		tail -n 25 "$LOGS/$name.log" | sed 's/^/    /'
+	fi
+}
+
+SERVERS="redis redis-tls redis-ha redis-cluster"
+ASAN="ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+	LSAN_OPTIONS=suppressions=tests/lib/lsan.supp:print_suppressions=0"
+
+# spec NAME SECONDS MODE BUILD POINTS: all specs against real servers.
+spec() {
+	# shellcheck disable=SC2086
+	group "$1" "$2" env $ASAN OPSH_SPEC_MODE="$3" OPSH_SPEC_POINTS="$5" \
+		examples/stack/stack run $SERVERS -- "build/$4/opsh" --spec \
+		tests/spec/harness.lua tests/spec/*_spec.lua
+}
+
+group check 600 tests/check.sh
+# shellcheck disable=SC2086
+group unit 300 env $ASAN tests/unit/run.sh build/asan/unit
+spec spec 300 "" asan 0
+spec spec-gc 600 gc test 0
+spec spec-alloc 900 alloc asan 9
+group valgrind 600 tests/unit/valgrind.sh
+group stack 180 tests/lib/stack_test.sh
+group fault 300 tests/fault/run.sh
+group pty 600 tests/pty/run.sh
+group live 900 tests/live/run.sh
+group install 120 tests/live/install.sh
+group fuzz 900 tests/fuzz/run.sh
+
+if [ "$skipped" -gt 0 ] && [ "${CI:-}" = true ]; then
+	echo "skipped tests are failures in CI"
+	failed=$((failed + skipped))
+fi
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
