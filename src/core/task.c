@@ -465,6 +465,7 @@ static int finish(lua_State *L, struct op *op)
 
 	op->parked = 0;
 	op->wake = NULL;
+	op->task = NULL;	/* push may raise: the slot outlives the task */
 	if (current->op == op)
 		current->op = NULL;
 	if (op->err.kind != ERR_NONE) {
