@@ -40,6 +40,7 @@ function journal.runs()
 			out[#out + 1] = name
 		end
 	end
+	table.sort(out)
 	return out
 end
 

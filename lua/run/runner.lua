@@ -11,6 +11,7 @@ local playbook = require "run.playbook"
 local session = require "run.session"
 local targets = require "run.targets"
 local words = require "run.words"
+local task = require "opsh.task"
 
 local runner = {}
 
@@ -32,6 +33,49 @@ local function preflight(clients, chosen)
 				target = object:name(), message = ("'%s' (%s) is a %s, a %s is "
 				.. "needed"):format(object:name(), object:address() or "?",
 				object:role(), wanted) }, 0)
+		end
+	end
+end
+
+-- What the playbook itself wants to be true before its first write.
+local function run_checks(pb, clients, values)
+	for _, check in ipairs(pb.checks) do
+		local ok, passed, why = pcall(check.run, clients, values)
+		local e = not ok and passed or nil
+		if e and err.is(e) and e.kind ~= "lua" then error(e, 0) end
+		if e or passed == false then
+			error(err.new { kind = "check", message = ("check '%s': %s"):format(
+				check.name, e and fail.text(e) or why or "it said no") }, 0)
+		end
+		effect.record("check", { name = check.name, done = true })
+	end
+end
+
+-- The playbook's own checks; each raises, or returns false and why not.
+local function run_checks(pb, clients, values)
+	for _, check in ipairs(pb.checks or {}) do
+		local ok, why = check.run(clients, values)
+		effect.record("check", { name = check.name, ok = ok ~= false,
+			text = why })
+		if ok == false then
+			error(err.new { kind = "check", message = ("check '%s' failed: %s")
+				:format(check.name, why or "it said no") }, 0)
+		end
+	end
+end
+
+-- Programs that the playbook needs, by PATH.
+local function check_binaries(pb)
+	for _, name in ipairs(pb.binaries or {}) do
+		local found = false
+		for dir in (sys.getenv "PATH" or ""):gmatch "[^:]+" do
+			local st = sys.stat(dir .. "/" .. name)
+			found = found or st ~= nil and st.type == "file"
+				and st.mode & 73 ~= 0	-- executable by somebody
+		end
+		if not found then
+			error(err.new { kind = "check", message = ("program '%s' is "
+				.. "needed and not in PATH"):format(name) }, 0)
 		end
 	end
 end
@@ -134,9 +178,10 @@ local function run_playbook(ctx, pb, args, mode)
 		playbook = pb.path, name = pb.name, sha256 = sys.sha256(pb.source),
 		params = shown(values), targets = describe_targets(chosen) }, true)
 	keep_copy(pb)
+	check_binaries(pb)
 	local clients = open_clients(pb, chosen)
 	preflight(clients, chosen)
-	if pb.checks then pb.checks(clients, values) end
+	run_checks(pb, clients, values)
 	local results = table.pack(pcall(pb.run, clients, values))
 	if not results[1] then
 		if mode == "plan" then print_plan(ctx) end

@@ -123,7 +123,7 @@ void effect_open_results(lua_State *L)
 		"__index", "__newindex", "__call", "__add", "__sub", "__mul",
 		"__div", "__mod", "__pow", "__unm", "__idiv", "__band",
 		"__bor", "__bxor", "__shl", "__shr", "__bnot", "__concat",
-		"__len", "__lt", "__le", "__pairs", NULL
+		"__len", "__lt", "__le", "__pairs", "__tojson", NULL
 	};
 	static const luaL_Reg meta[] = {
 		{ "__tostring", l_unknown_tostring }, { NULL, NULL }

@@ -109,26 +109,44 @@ static int l_sys_read(lua_State *L)
 	return 1;
 }
 
-/* readdir(path) -> sorted names without . and .. | nil, message */
+#define DIR_META "opsh.dir"
+
+static int l_dir_gc(lua_State *L)
+{
+	DIR **dir = lua_touserdata(L, 1);
+
+	if (*dir)
+		closedir(*dir);
+	*dir = NULL;
+	return 0;
+}
+
+/* readdir(path) -> names without . and .., in no order | nil, message */
 static int l_sys_readdir(lua_State *L)
 {
+	static const luaL_Reg meta[] = { { "__gc", l_dir_gc }, { NULL, NULL } };
 	const char *path = lx_checkcstr(L, 1);
-	struct dirent **names;
-	int i, kept = 0, n = scandir(path, &names, NULL, alphasort);
+	struct dirent *entry;
+	DIR **dir;
+	int n = 0;
 
-	if (n < 0)
+	lx_metatable(L, DIR_META, NULL, meta);
+	lua_newtable(L);
+	dir = lua_newuserdatauv(L, sizeof(DIR *), 0);
+	*dir = NULL;
+	luaL_setmetatable(L, DIR_META);
+	*dir = opendir(path);
+	if (!*dir)
 		return push_errno(L, path);
-	lua_createtable(L, n, 0);
-	for (i = 0; i < n; i++) {
-		const char *name = names[i]->d_name;
-
-		if (strcmp(name, ".") && strcmp(name, "..")) {
-			lua_pushstring(L, name);
-			lua_rawseti(L, -2, ++kept);
-		}
-		free(names[i]);
+	while ((entry = readdir(*dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		lua_pushstring(L, entry->d_name);
+		lua_rawseti(L, -3, ++n);
 	}
-	free(names);
+	closedir(*dir);
+	*dir = NULL;
+	lua_pop(L, 1);
 	return 1;
 }
 
