@@ -60,6 +60,8 @@ struct redis_req {
 	unsigned long long commit;	/* handed out up to here: may be applied */
 	double deadline;		/* loop_now(); 0 none */
 	int dropped;			/* nobody waits any more */
+	/* NULL, or: some more replies are whole; they may be taken early. */
+	void (*progress)(struct redis_req *req, struct redis_conn *c);
 	/* Off the queue already. The replies are the first len bytes at
 	 * redis_conn_reply(); they go when this returns. */
 	void (*done)(struct redis_req *req, struct redis_conn *c, size_t len);
@@ -116,6 +118,10 @@ const char *redis_conn_reply(const struct redis_conn *c);
 /* Moves the replies of a done() to *out: swaps buffers when they are all that
  * is there, copies otherwise. */
 void redis_conn_take(struct redis_conn *c, size_t len, struct buf *out);
+/* The head's replies that are whole but not handed over: their bytes, from
+ * redis_conn_reply(); 0 when one of them is an error. */
+size_t redis_conn_early(const struct redis_conn *c);
+void redis_conn_early_taken(struct redis_conn *c, size_t len);
 /* Takes a request back if no byte of it went out: 1, else 0. */
 int redis_conn_unsend(struct redis_conn *c, struct redis_req *req);
 int redis_conn_maybe(const struct redis_conn *c, const struct redis_req *req);
@@ -262,6 +268,9 @@ struct redis_call {
 	int keep_errors;
 	int leased;			/* we lease c for this call */
 	int lent;			/* c is a lease of Lua's */
+	long long handed;		/* replies decoded before the last came */
+	int table;			/* stack index of the results, then */
+	struct op *part;		/* borrowed: who waits for more replies */
 	int judged, blocking, resent;
 	int waiting;			/* in rc->resend */
 	int tries;
@@ -286,6 +295,8 @@ int redis_is_options(lua_State *L, int idx);
 void redis_describe(struct redis_call *call);
 
 /* redis_push.c */
+/* [-0, +0, m] Decodes replies that are there already into call->table. */
+void redis_push_early(lua_State *L, struct redis_call *call);
 int redis_push(lua_State *L, struct op *op);
 /* Looks at a call's replies, of which `errors` are errors: ends its effect,
  * fills op->err. */

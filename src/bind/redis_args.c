@@ -14,6 +14,7 @@
 #include "effect/secret.h"
 
 #define TEXT_MAX 4200	/* a record holds 4 KiB of a request */
+#define TEXT_READS 400	/* enough of a batch of reads, which are many */
 
 static _Noreturn void bad_value(lua_State *L, int idx, long long argno,
 				const char *hint)
@@ -293,17 +294,19 @@ void redis_describe(struct redis_call *call)
 {
 	const char *p = call->enc.data, *end = p + call->enc.len;
 	struct buf *out = &call->text;
+	size_t max = call->shape == REDIS_FLAT && call->cls == EFFECT_READ ?
+		     TEXT_READS : TEXT_MAX;
 	struct resp_item it, arg;
 	long long n = 0, i;
 
 	buf_clear(out);
-	while (p && p < end && out->len < TEXT_MAX) {
+	while (p && p < end && out->len < max) {
 		p = resp_item(p, end, &it);
 		if (!p)
 			break;
 		if (n && call->shape != REDIS_FLAT)
 			buf_addc(out, ';');
-		for (i = 0; p && i < it.num && out->len < TEXT_MAX; i++) {
+		for (i = 0; p && i < it.num && out->len < max; i++) {
 			p = resp_item(p, end, &arg);
 			/* the words of a flat pipeline stand once */
 			if (!p || (n && call->shape == REDIS_FLAT &&
@@ -316,4 +319,6 @@ void redis_describe(struct redis_call *call)
 		}
 		n++;
 	}
+	if (max == TEXT_READS && p && p < end)
+		buf_adds(out, " ...");
 }

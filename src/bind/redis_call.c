@@ -15,6 +15,8 @@
 #include "core/mem.h"
 
 #define MAX_TRIES 5		/* connections lost while getting ready */
+#define STREAM_MIN 256		/* commands from which replies are decoded early */
+#define STREAM_BYTES 4096	/* of replies, at least, at a time */
 #define SPARE_MIN 8192		/* a receive buffer worth keeping */
 #define SPARE_MAX (1024 * 1024)
 
@@ -31,6 +33,17 @@ static void give_back(struct redis_call *call, int clean)
 	call->c = NULL;
 	if (c && call->leased)
 		redis_unlease(c, clean);
+}
+
+/* The call has ended: its task goes on. */
+static void end_call(struct redis_call *call)
+{
+	struct op *part = call->part;
+
+	call->part = NULL;
+	op_done(&call->op);
+	if (part)
+		op_done(part);
 }
 
 /* --- how it ends --------------------------------------------------------------- */
@@ -72,7 +85,7 @@ static void end_lost(struct redis_call *call, const struct err *e,
 		mine->outcome = maybe ? OUTCOME_UNKNOWN : OUTCOME_FAILED;
 	}
 	end_failed(call);
-	op_done(&call->op);
+	end_call(call);
 }
 
 static void on_done(struct redis_req *req, struct redis_conn *c, size_t len)
@@ -94,7 +107,7 @@ static void on_done(struct redis_req *req, struct redis_conn *c, size_t len)
 	}
 	give_back(call, 1);
 	redis_settle(call, errors);
-	op_done(&call->op);
+	end_call(call);
 }
 
 static int may_resend(const struct redis_call *call, const struct err *e)
@@ -115,6 +128,7 @@ static void on_lost(struct redis_req *req, struct redis_conn *c,
 	}
 	if (may_resend(call, e)) {
 		call->c = NULL;
+		call->handed = 0;
 		call->resent = call->waiting = 1;
 		call->next = call->rc->resend;
 		call->rc->resend = call;
@@ -339,6 +353,93 @@ static void set_verb(struct redis_call *call)
 			*p = ' ';
 }
 
+/* --- large batches of reads ---------------------------------------------------------- */
+/*
+ * Replies are decoded while the server works on the next ones: the task waits
+ * not for the call but for parts of it, one after the other. The call's own op
+ * ends as ever; a cancel of the part that is waited for is handed on to it.
+ */
+struct part_op {
+	struct op op;
+	struct redis_call *call;	/* borrowed: its slot is on the frame */
+};
+
+static void on_progress(struct redis_req *req, struct redis_conn *c)
+{
+	struct redis_call *call = of_req(req);
+	struct op *part = call->part;
+
+	if (!part || redis_conn_early(c) < STREAM_BYTES)
+		return;
+	call->part = NULL;
+	op_done(part);
+}
+
+static enum op_answer part_cancel(struct op *op)
+{
+	struct redis_call *call = ((struct part_op *)op)->call;
+
+	call->part = NULL;
+	call->op.err = op->err;
+	call->op.asked = 1;
+	if (call_cancel(&call->op) == OP_NOW && !call->op.done)
+		call->op.started = 0;
+	op->err = call->op.err;
+	return OP_NOW;
+}
+
+static int part_push(lua_State *L, struct op *op)
+{
+	(void)L;
+	(void)op;
+	return 0;
+}
+
+static void part_release(struct op *op)
+{
+	struct redis_call *call = ((struct part_op *)op)->call;
+
+	if (call && call->part == op)
+		call->part = NULL;
+}
+
+static const struct op_class part_class = {
+	"redis replies", part_cancel, part_push, part_release
+};
+
+/* (call) Waits until more replies are there, or all. */
+static int l_part(lua_State *L)
+{
+	struct redis_call *call = lua_touserdata(L, 1);
+	struct part_op *part;
+	double left = call->until - loop_now();
+
+	part = (struct part_op *)op_new(L, &part_class, sizeof *part);
+	part->call = call;
+	call->part = &part->op;
+	op_start(&part->op);
+	op_deadline(&part->op, left > 0 ? left : 0);
+	return op_park(L, &part->op);
+}
+
+static int stream_k(lua_State *L, int status, lua_KContext ctx)
+{
+	struct redis_call *call = (struct redis_call *)ctx;
+
+	(void)status;
+	while (!call->op.done) {
+		if (call->c && call->c->head == &call->req &&
+		    redis_conn_early(call->c) >= STREAM_BYTES) {
+			redis_push_early(L, call);
+			continue;
+		}
+		lua_pushcfunction(L, l_part);
+		lua_pushlightuserdata(L, call);
+		lua_callk(L, 1, 0, ctx, stream_k);
+	}
+	return op_park(L, &call->op);
+}
+
 /* --- sending ------------------------------------------------------------------------------ */
 static int send_call(lua_State *L, struct redis_call *call)
 {
@@ -378,6 +479,13 @@ static int send_call(lua_State *L, struct redis_call *call)
 	}
 	call->effect.sent = 1;
 	op_start(&call->op);
+	if (call->shape == REDIS_FLAT && call->cls == EFFECT_READ &&
+	    call->n >= STREAM_MIN) {
+		lua_createtable(L, (int)call->n, 0);
+		call->table = lua_gettop(L);
+		call->req.progress = on_progress;
+		return stream_k(L, LUA_OK, (lua_KContext)call);
+	}
 	left = call->until - loop_now();
 	op_deadline(&call->op, left > 0 ? left : 0);
 	return op_park(L, &call->op);

@@ -429,6 +429,16 @@ static void deliver(struct redis_conn *c)
 	c->scan.errors = 0;
 }
 
+size_t redis_conn_early(const struct redis_conn *c)
+{
+	return c->scan.errors ? 0 : c->scan.start - c->in_at;
+}
+
+void redis_conn_early_taken(struct redis_conn *c, size_t len)
+{
+	c->in_at += len;
+}
+
 static void read_pushed(struct redis_conn *c)
 {
 	struct err e;
@@ -476,8 +486,11 @@ static void on_readable(void *arg)
 			goto out;
 		}
 		c->head->left -= n;
-		if (c->head->left > 0)
+		if (c->head->left > 0) {
+			if (c->head->progress && n > 0)
+				c->head->progress(c->head, c);
 			goto out;
+		}
 		deliver(c);
 		if (c->state == REDIS_DOWN || c->pushing)
 			goto out;

@@ -10,7 +10,9 @@
 
 #include "core/lx.h"
 
-#define GC_STOP_ABOVE 4096	/* bytes of reply */
+/* Bytes of reply from which the collector rests meanwhile. Not below: starting
+ * it again begins a cycle at once, whatever its pause. */
+#define GC_STOP_ABOVE (1024 * 1024)
 
 /* --- in the callback --------------------------------------------------------- */
 /* May a script or a migration that ended in this error have changed something? */
@@ -126,7 +128,8 @@ static void settle_many(struct redis_call *call, const char *p,
 	long long count;
 
 	if (errors || call->cls != EFFECT_READ)
-		tally(&t, p, end, call->n);
+		tally(&t, p, end, call->n - call->handed);
+	t.first += call->handed;
 	count = t.ints && call->cls != EFFECT_READ ? t.sum :
 		call->n - t.errors;
 	if (!t.errors || call->keep_errors) {
@@ -220,8 +223,11 @@ static void push_list(lua_State *L, struct redis_call *call, const char **p,
 	long long i;
 	char type;
 
-	lua_createtable(L, (int)call->n, 0);
-	for (i = 0; i < call->n; i++) {
+	if (call->table)
+		lua_pushvalue(L, call->table);
+	else
+		lua_createtable(L, (int)call->n, 0);
+	for (i = call->handed; i < call->n; i++) {
 		type = resp_push(L, p, end, 0);
 		if (call->writes && call->writes[i] && type != '-')
 			wrap_result(L, type);
@@ -277,10 +283,30 @@ static void push_replies(lua_State *L, struct redis_call *call)
 	}
 }
 
-/* (call) -> results */
+void redis_push_early(lua_State *L, struct redis_call *call)
+{
+	struct redis_conn *c = call->c;
+	const char *p = redis_conn_reply(c), *at = p;
+	const char *end = p + redis_conn_early(c);
+
+	while (p < end) {
+		if (resp_push(L, &p, end, 0) == '_')
+			no_hole(L);
+		lua_rawseti(L, call->table, ++call->handed);
+		redis_conn_early_taken(c, (size_t)(p - at));
+		at = p;
+	}
+}
+
+
+/* (call, table begun or anything) -> results */
 static int l_push(lua_State *L)
 {
-	push_replies(L, lua_touserdata(L, 1));
+	struct redis_call *call = lua_touserdata(L, 1);
+
+	if (call->table)
+		call->table = 2;
+	push_replies(L, call);
 	return 1;
 }
 
@@ -296,8 +322,9 @@ int redis_push(lua_State *L, struct op *op)
 	/* protected: an error must not leave the collector stopped */
 	lua_pushcfunction(L, l_push);
 	lua_pushlightuserdata(L, call);
+	lua_pushvalue(L, call->table ? call->table : -1);
 	lua_gc(L, LUA_GCSTOP);
-	status = lua_pcall(L, 1, 1, 0);
+	status = lua_pcall(L, 2, 1, 0);
 	lua_gc(L, LUA_GCRESTART);
 	if (status != LUA_OK)
 		lua_error(L);

@@ -43,11 +43,13 @@ local function fetch(client, words, cursor, o)
 	return r[1], r[2]
 end
 
--- A fetch under way in a task of its own.
+-- A fetch under way in a task of its own; sent when this returns.
 local function begin(client, words, cursor, o)
-	return task.spawn(function()
+	local ahead = task.spawn(function()
 		return pcall(fetch, client, words, cursor, o)
 	end)
+	task.sleep(0)
+	return ahead
 end
 
 -- Iterator over batches that are not empty.

@@ -19,6 +19,7 @@ local function words(keys, ...)
 		if args ~= nil and type(args) ~= "table" then
 			error("lists of keys and of arguments expected", 3)
 		end
+		if opts == nil then return #(keys or {}), keys or {}, args or {} end
 		return #(keys or {}), keys or {}, args or {}, opts
 	end
 	return keys, ...
