@@ -25,6 +25,7 @@ struct text {
 	struct sink sink;
 	int colour;
 	int ours;		/* the filter last saw our own text */
+	int was_full;		/* writers park until there is room */
 	char cut[4];		/* start of a character cut off */
 	size_t ncut;
 };
@@ -36,8 +37,7 @@ static struct text texts[2] = {
 static struct buf scratch = BUF_INIT;
 static const struct out_filter *filter;
 static void (*dead_cb)(void);
-static void (*room_cb)(void);
-static int was_full;
+static void (*room_cb)(enum out_fd fd);
 
 static struct {
 	struct buf line;	/* masked and escaped; empty: none */
@@ -57,7 +57,7 @@ void out_on_dead(void (*cb)(void))
 	dead_cb = cb;
 }
 
-void out_on_room(void (*cb)(void))
+void out_on_room(void (*cb)(enum out_fd fd))
 {
 	room_cb = cb;
 }
@@ -94,20 +94,28 @@ int out_columns(void)
 
 size_t out_pending(void)
 {
-	size_t n = sink_pending(&texts[0].sink) + sink_pending(&texts[1].sink);
+	return sink_pending(&texts[0].sink) + sink_pending(&texts[1].sink);
+}
 
-	if (n > OUT_FULL)
-		was_full = 1;
-	return n;
+int out_full(enum out_fd fd)
+{
+	if (sink_pending(&texts[fd].sink) > OUT_FULL)
+		texts[fd].was_full = 1;
+	return texts[fd].was_full;
 }
 
 static void tell_room(void)
 {
-	if (!was_full || out_pending() > OUT_FULL / 2)
-		return;
-	was_full = 0;
-	if (room_cb)
-		room_cb();
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (!texts[i].was_full ||
+		    sink_pending(&texts[i].sink) > OUT_FULL / 2)
+			continue;
+		texts[i].was_full = 0;
+		if (room_cb)
+			room_cb((enum out_fd)i);
+	}
 }
 
 /* --- the status line ------------------------------------------------------ */
@@ -382,7 +390,7 @@ void out_finish(double seconds)
 
 void out_release(void)
 {
-	out_finish(2.0);
+	out_finish(1e9);
 	sink_release(&texts[OUT_STDOUT].sink);
 	sink_release(&texts[OUT_STDERR].sink);
 	buf_release(&scratch);

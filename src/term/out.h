@@ -19,7 +19,8 @@ enum out_fd { OUT_STDOUT, OUT_STDERR };
 
 /* Reads the environment (NO_COLOR, CLICOLOR_FORCE, TERM, COLUMNS) and tty-ness. */
 void out_init(void);
-void out_release(void);			/* out_finish, then frees */
+/* Waits as long as the reader takes (a pager), unless a signal came; frees. */
+void out_release(void);
 
 /* Masks secrets in a stream; set once by main. stream: 0 stdout, 1 stderr. */
 struct out_filter {
@@ -53,11 +54,15 @@ void out_mask(struct buf *to, const char *data, size_t len);
 /* Writes what can be written now without blocking. Needed by nobody: what is
  * queued is written at the loop's next turn. */
 void out_flush(void);
-size_t out_pending(void);	/* bytes queued: writers park above OUT_FULL */
+size_t out_pending(void);	/* bytes queued, both descriptors */
+/* Should who writes there park? Each descriptor alone: a stdout that nobody
+ * reads stops no one who talks on stderr. */
 #define OUT_FULL (1024 * 1024)
-/* Called when the queue has fallen to half of OUT_FULL, or turned dead. */
-void out_on_room(void (*cb)(void));
-/* Blocks until all is written or the descriptor is dead, at most `seconds`. */
+int out_full(enum out_fd fd);
+/* Called when one that was full has fallen to half of it, or turned dead. */
+void out_on_room(void (*cb)(enum out_fd fd));
+/* Blocks until all is written or the descriptor is dead, at most `seconds`;
+ * half a second when a signal tells us to go. */
 void out_finish(double seconds);
 
 /* The status line of progress on stderr (only on a terminal): erased before

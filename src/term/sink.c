@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "core/sig.h"
 
 #define CHUNK 4096	/* PIPE_BUF: what a writable pipe is sure to take */
 #define CHUNK_TTY 256	/* a shared terminal may take less than a page */
 #define COMPACT (64 * 1024)
+#define AFTER_SIGNAL 0.5	/* seconds that a reader gets when we must go */
 
 enum waits { WAITS_NO, WAITS_GATE, WAITS_TIMER };
 
@@ -238,7 +240,12 @@ void sink_finish(struct sink *s, double until)
 
 	while (write_all(s) < 0) {
 		left = until - loop_now();
-		if (left <= 0 || (poll(&p, 1, (int)(left * 1000) + 1) < 0 &&
+		if (sig_caught() && left > AFTER_SIGNAL) {
+			left = AFTER_SIGNAL;
+			until = loop_now() + left;
+		}
+		if (left <= 0 || (poll(&p, 1, left > 60 ? 60000 :
+				       (int)(left * 1000) + 1) < 0 &&
 				  errno != EINTR))
 			return;
 	}

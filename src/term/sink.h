@@ -38,7 +38,7 @@ void sink_flush(struct sink *s);
 /* Flushes at the loop's next turn. */
 void sink_flush_soon(struct sink *s);
 /* Waits, without the loop, until all is written, dead, or loop_now() is past
- * `until`. */
+ * `until`. A signal (INT, TERM, HUP) cuts it short. */
 void sink_finish(struct sink *s, double until);
 
 #endif

@@ -53,6 +53,7 @@ static void push_scratch(lua_State *L)
 /* A writer waits while too much is queued. */
 struct room_op {
 	struct op op;
+	enum out_fd fd;
 	int queued;
 };
 
@@ -71,13 +72,16 @@ static void room_leave(struct op *op)
 	((struct room_op *)op)->queued = 0;
 }
 
-static void on_room(void)
+static void on_room(enum out_fd fd)
 {
-	struct op *op;
+	struct op *op = waiting, *next;
 
-	while ((op = waiting)) {
-		room_leave(op);
-		op_done(op);
+	for (; op; op = next) {
+		next = op->next;
+		if (((struct room_op *)op)->fd == fd) {
+			room_leave(op);
+			op_done(op);
+		}
 	}
 }
 
@@ -105,14 +109,15 @@ static const struct op_class room_class = {
 };
 
 /* The reader's pace is no failure: there is no deadline but the task's. */
-static int wait_for_room(lua_State *L)
+static int wait_for_room(lua_State *L, enum out_fd fd)
 {
 	struct room_op *r;
 
-	if (out_pending() <= OUT_FULL || !task_current())
+	if (!out_full(fd) || !task_current())
 		return 0;
 	r = (struct room_op *)op_new(L, &room_class, sizeof *r);
 	op_start(&r->op);
+	r->fd = fd;
 	r->op.next = waiting;
 	waiting = &r->op;
 	r->queued = 1;
@@ -127,7 +132,7 @@ static int l_term_write(lua_State *L)
 	const char *text = lx_checkstr(L, 2, &len);
 
 	out_text(fd, text, len);
-	return wait_for_room(L);
+	return wait_for_room(L, fd);
 }
 
 /* ours(fd, text); as write */
@@ -138,7 +143,7 @@ static int l_term_ours(lua_State *L)
 	const char *text = lx_checkstr(L, 2, &len);
 
 	out_ours(fd, text, len);
-	return wait_for_room(L);
+	return wait_for_room(L, fd);
 }
 
 /* status(line|nil) */
