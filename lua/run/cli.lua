@@ -107,7 +107,7 @@ local function end_run(report, code, e)
 		end
 	end
 	effect.close_run()
-	if status.lost and code ~= 75 then code = 75 end
+	if status.lost or status.dead and status.writes > 0 then code = 75 end
 	report:done { run = status.run, code = code, duration = duration,
 		writes = status.writes, withheld = status.withheld,
 		dir = status.open and status.dir or nil, quiet = session.quiet }

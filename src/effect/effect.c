@@ -11,6 +11,7 @@
 #include "core/lx.h"
 #include "core/mem.h"
 #include "core/task.h"
+#include "effect/journal.h"
 #include "effect/policy.h"
 #include "effect/record.h"
 
@@ -34,7 +35,8 @@ static _Noreturn void no_journal(lua_State *L, const struct effect_call *call,
 				 struct err *e)
 {
 	e->outcome = OUTCOME_REFUSED;
-	e->exit_code = record_lost() ? EXIT_UNRECORDED : EXIT_JOURNAL;
+	e->exit_code = record_lost() || (journal_dead() && record_writes())
+		? EXIT_UNRECORDED : EXIT_JOURNAL;
 	snprintf(e->target, sizeof e->target, "%s", call->target->name);
 	snprintf(e->op, sizeof e->op, "%s", call->verb);
 	err_raise(L, e);

@@ -200,7 +200,7 @@ static int l_record(lua_State *L)
 	b = new_buf(L);
 	record_start(b, type);
 	add_members(L, b, 2, 0, 1);
-	seq = record_put(b, sync, sync, &e);
+	seq = record_put(b, sync ? JOURNAL_NOW : JOURNAL_LATER, sync, &e);
 	buf_release(b);
 	if (seq < 0)
 		return err_raise(L, &e);

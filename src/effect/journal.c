@@ -16,6 +16,8 @@
 
 #include "core/buf.h"
 #include "core/fail.h"
+#include "core/loop.h"
+#include "core/mem.h"
 #include "effect/digest.h"
 
 #define RESERVE_BYTES (1 << 20)
@@ -278,8 +280,65 @@ static int put_line(int reserve)
 	return code;
 }
 
-long long journal_append(const char *members, size_t len, int sync,
-			 int reserve, struct err *e)
+/* --- syncing an outcome beside the loop ---------------------------------- */
+
+struct sync_job {
+	int fd;			/* owned: a duplicate, so that close can't race */
+	int code;
+};
+
+static int syncing;		/* one job is out */
+static int sync_again;		/* appended since it began */
+
+static void sync_run(void *arg)
+{
+	struct sync_job *job = arg;
+
+	job->code = fdatasync(job->fd) ? errno : 0;
+}
+
+static void sync_soon(void);
+
+static void sync_done(void *arg, int abandoned)
+{
+	struct sync_job *job = arg;
+
+	(void)abandoned;
+	if (job->code)
+		dead = 1;
+	close(job->fd);
+	mem_free(job);
+	syncing = 0;
+	if (sync_again && fd >= 0)
+		sync_soon();
+	sync_again = 0;
+}
+
+static void sync_soon(void)
+{
+	struct sync_job *job;
+
+	if (syncing) {
+		sync_again = 1;
+		return;
+	}
+	job = mem_zalloc(sizeof *job);
+	if (job)
+		job->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (job && job->fd >= 0 && loop_work_new(sync_run, sync_done, job)) {
+		syncing = 1;
+		return;
+	}
+	/* no memory, no descriptor: then here */
+	if (job && job->fd >= 0)
+		close(job->fd);
+	mem_free(job);
+	if (fdatasync(fd))
+		dead = 1;
+}
+
+long long journal_append(const char *members, size_t len,
+			 enum journal_sync sync, int reserve, struct err *e)
 {
 	char hash[JOURNAL_HASH + 1];
 	int code;
@@ -302,9 +361,11 @@ long long journal_append(const char *members, size_t len, int sync,
 		return -1;
 	}
 	code = put_line(reserve);
-	if (!code && sync) {
+	if (!code && sync != JOURNAL_LATER) {
 		code = fail_point("journal_sync");
-		if (!code && fdatasync(fd))
+		if (!code && sync == JOURNAL_SOON)
+			sync_soon();
+		else if (!code && fdatasync(fd))
 			code = errno;
 		if (code)
 			dead = 1;	/* fault 38: no retry after EIO */

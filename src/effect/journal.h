@@ -30,11 +30,16 @@ int journal_create(const char *runs_dir, const char *run, struct err *e);
 int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 		   struct err *e);
 
-/* Appends a record of JSON members (no braces). sync: on disk before it
+/* When a record must be on disk. SOON: a pool thread syncs it at once, nothing
+ * waits for it (it is in the kernel when append returns, a killed process loses
+ * nothing; a power cut leaves the write in doubt, which is true). */
+enum journal_sync { JOURNAL_LATER, JOURNAL_SOON, JOURNAL_NOW };
+
+/* Appends a record of JSON members (no braces). NOW: on disk before it
  * returns. reserve: on a full disk, give the reserve up and try again. Once a
  * sync failed nothing is appended any more. Returns its seq, or -1 and *e. */
-long long journal_append(const char *members, size_t len, int sync,
-			 int reserve, struct err *e);
+long long journal_append(const char *members, size_t len,
+			 enum journal_sync sync, int reserve, struct err *e);
 
 void journal_close(void);		/* also notes the head beside it */
 int journal_is_open(void);

@@ -71,7 +71,8 @@ int record_open(struct err *e)
 	}
 	if (journal_create(runs, run_id, e))
 		return -1;
-	if (header.len && journal_append(header.data, header.len, 1, 0, e) < 0)
+	if (header.len && journal_append(header.data, header.len,
+					 JOURNAL_NOW, 0, e) < 0)
 		return -1;
 	return 0;
 }
@@ -111,7 +112,8 @@ void record_start(struct buf *b, const char *type)
 	}
 }
 
-long long record_put(struct buf *b, int sync, int reserve, struct err *e)
+long long record_put(struct buf *b, enum journal_sync sync, int reserve,
+		     struct err *e)
 {
 	if (record_open(e))
 		return -1;
@@ -142,7 +144,7 @@ void record_identity(const struct target *t, int first)
 	add_str(&b, "role", t->role);
 	if (!first)
 		add_str(&b, "was", t->changed_from);
-	record_put(&b, 0, 0, &e);
+	record_put(&b, JOURNAL_LATER, 0, &e);
 	buf_release(&b);
 }
 
@@ -185,7 +187,7 @@ void record_refused(const struct effect_call *call, const char *where,
 	add_call(&b, call, where);
 	add_str(&b, "outcome", "refused");
 	add_err(&b, why);
-	record_put(&b, 0, 0, &e);
+	record_put(&b, JOURNAL_LATER, 0, &e);
 	buf_release(&b);
 }
 
@@ -238,7 +240,7 @@ long long record_call(const char *type, const struct effect_call *call,
 		add_str(&b, "outcome", "withheld");
 	if (approval)
 		buf_adds(&b, ",\"approval\":\"needed\"");
-	seq = record_put(&b, intent, 0, e);
+	seq = record_put(&b, intent ? JOURNAL_NOW : JOURNAL_LATER, 0, e);
 	buf_release(&b);
 	if (seq >= 0 && intent)
 		writes++;
@@ -282,7 +284,8 @@ void record_outcome(struct effect *f, enum outcome outcome, long long count,
 		buf_addf(&b, ",\"of\":%lld", f->seq);
 	}
 	add_outcome(&b, f, outcome, count, bytes, err);
-	if (record_put(&b, !read, !read, &e) < 0 && !read) {
+	if (record_put(&b, read ? JOURNAL_LATER : JOURNAL_SOON, !read, &e) < 0 &&
+	    !read) {
 		lost = 1;
 		if (on_lost && buf_ok(&b))
 			on_lost(b.data, b.len);

@@ -10,6 +10,7 @@
 
 #include "core/buf.h"
 #include "effect/effect.h"
+#include "effect/journal.h"
 
 #define RECORD_REQUEST_MAX 4096
 #define RECORD_ERROR_MAX 65536
@@ -32,7 +33,8 @@ void record_text(struct buf *b, const char *s, size_t len, size_t max);
 /* Starts a record of `type`: time, monotonic, step. Callers add members. */
 void record_start(struct buf *b, const char *type);
 /* Appends it. 0, or -1 and *e. */
-long long record_put(struct buf *b, int sync, int reserve, struct err *e);
+long long record_put(struct buf *b, enum journal_sync sync, int reserve,
+		     struct err *e);
 
 void record_identity(const struct target *t, int first);
 void record_refused(const struct effect_call *call, const char *where,
