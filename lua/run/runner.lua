@@ -139,16 +139,26 @@ local function offer_undo(ctx, args)
 	end
 end
 
+local PLAN_TEXT = 100
+
+-- A request of ten thousand keys is told by its beginning; jsonl has all of it.
+local function shorten(text)
+	if #text <= PLAN_TEXT then return text end
+	local cut = utf8.offset(text, 0, PLAN_TEXT) or PLAN_TEXT
+	return text:sub(1, cut - 1) .. "..."
+end
+
 -- The plan is a view of the record: what was withheld, in order.
 local function print_plan(ctx)
 	local journal = require "run.journal"
 	local rows = {}
 	for record in journal.records(session.began.dir) do
 		if record.type == "withheld" then
-			rows[#rows + 1] = { ["#"] = #rows + 1, step = record.step or "",
+			rows[#rows + 1] = { ["#"] = #rows + 1, step = record.step,
 				target = record.target, class = record.class,
-				write = record.request, items = record.items,
-				asks = record.approval and "approval" or "" }
+				write = ctx.output == "text" and shorten(record.request)
+					or record.request, items = record.items,
+				asks = record.approval and "approval" or nil }
 		end
 	end
 	if #rows == 0 then

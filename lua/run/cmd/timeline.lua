@@ -6,10 +6,11 @@ local function what(r)
 	if r.request and r.request ~= "" then return r.request end
 	if r.type == "run" then return r.name or r.playbook or r.source end
 	if r.type == "guard" then
-		return ("%s %s"):format(r.how or "", r.text or "")
+		return r.text or r.verb and ("%s %s"):format(r.verb, r.count or "")
 	end
 	if r.type == "identity" then return r.identity end
-	return r.text or r.name or ""
+	if r.type == "step" then return nil end		-- its own column says it
+	return r.text or r.name
 end
 
 -- An outcome belongs into its intent's line.
@@ -30,10 +31,11 @@ local function read(dir, all)
 			merge(rows, by_seq, r)
 		elseif all or (r.type ~= "read" or r.outcome ~= "done") then
 			local row = { at = ("+%.3f"):format(r.mono - t0),
-				step = r.step or r.type == "step" and r.name or "",
+				step = r.step or r.type == "step" and r.name or nil,
 				event = r.type == "intent" and r.class or r.type,
 				target = r.target, what = what(r),
-				outcome = r.outcome or r.state or r.how or "",
+				outcome = r.outcome or r.state or r.how
+					or r.ok ~= nil and (r.ok and "ok" or "failed") or nil,
 				seconds = r.duration, count = r.count or r.items,
 				error = r.error and (r.error.message or tostring(r.error)) }
 			if r.type == "intent" then
