@@ -99,11 +99,12 @@ return function(client, opts)
 	local object = session.target_of(client)
 	local fields = { target = object:name(), verb = opts.verb,
 		count = opts.count, sample = opts.sample }
-	local how = object:passed "" or effect.mode() == "plan" and "plan"
+	local how = effect.mode() == "plan" and "plan" or object:passed ""
 		or opts.count == 0 and "empty"
 	show(object, opts)
 	if how then
-		if how ~= "empty" then object:pass(opts.verb, how) end
+		-- not in a plan: its writes stay marked as needing approval
+		if how == "approve" then object:pass(opts.verb, how) end
 		fields.how = how
 		effect.record("guard", fields)
 		return how

@@ -25,7 +25,7 @@ function Text.rows(_, rows, opts)
 end
 
 local function duration(seconds)
-	if seconds < 1 then return ("%d ms"):format(seconds * 1000 + 0.5) end
+	if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
 	return ("%.1f s"):format(seconds)
 end
 

@@ -4,6 +4,7 @@
 -- (opsh.table).
 local err = require "opsh.c.err"
 local term = require "opsh.c.term"
+local session = require "run.session"
 
 local M = {}
 
@@ -23,10 +24,12 @@ function M.text(v, opts)
 	return require("opsh.table").format(v, opts)
 end
 
----Writes a value to stdout.
+---Writes a value to stdout, in the form that --output asks for.
 ---@param v any
 ---@param opts? table
 function M.show(v, opts)
+	local report = session.report
+	if report and report.print then return report:result(v) end
 	term.write(1, M.text(v, opts))
 end
 
