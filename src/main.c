@@ -121,6 +121,7 @@ struct start {
 	char **argv;
 };
 
+/* run(start): the whole program below a pcall; the exit code is start->code */
 static int l_run(lua_State *L)
 {
 	struct start *s = lua_touserdata(L, 1);

@@ -1,6 +1,7 @@
 #!/bin/sh
 # deps.sh GROUP...: installs the Debian packages that are missing. Groups: build,
-# test. Asks for sudo only when something is missing and we are not root.
+# test. Asks for sudo only when something is missing and we are not root. Must
+# not start a service, nor touch what is there.
 set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev libmd-dev

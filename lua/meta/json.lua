@@ -1,6 +1,7 @@
 ---@meta opsh.c.json
 -- json: the documentation of the C module opsh.c.json (public: opsh.json).
--- Read by `opsh help`, completion and editors; never executed.
+-- Read by `opsh help`, completion and editors; never executed. Owns the words,
+-- not the behaviour: that is src/bind/json*.c.
 
 ---@class opsh.json
 ---@field null lightuserdata stands for JSON null: in arrays, and to write it

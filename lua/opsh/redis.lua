@@ -137,7 +137,7 @@ end
 ---Closes all connections; the client can't be used after it.
 function Client:close() c.close(self) end
 
-function Client:monitor()
+function Client.monitor()
 	error(err.new { kind = "usage", message = "'MONITOR' can't be sent on its "
 		.. "own: it slows the server down and shows every value: use INFO, "
 		.. "SLOWLOG GET or CLIENT LIST" }, 0)

@@ -1,5 +1,6 @@
 -- journal: reading records for the views (plan, timeline, verify, runs). Owns the
--- way from a run's name to its folder; writes nothing.
+-- way from a run's name to its folder. Writes nothing; must not judge the chain:
+-- that is opsh verify.
 local fail = require "run.fail"
 local json = require "opsh.c.json"
 local sys = require "opsh.c.sys"

@@ -1,5 +1,6 @@
 -- kinds: which kinds of targets are built in, and the URL schemes of each; from
--- src/bind/bindings.def, the only list of bindings.
+-- src/bind/bindings.def, the only list of bindings. Must not load any: a binding
+-- costs its libraries.
 local sys = require "opsh.c.sys"
 
 local kinds = {}

@@ -46,7 +46,7 @@ end
 -- Runs f with the step's label, whatever it ends with.
 local function labelled(label, f)
 	local before = ctask.label(label)
-	local back <close> = setmetatable({}, { __close = function()
+	local _ <close> = setmetatable({}, { __close = function()
 		ctask.label(before)
 	end })
 	return f()

@@ -1,5 +1,6 @@
 -- words: lists of names in messages, and "did you mean". Used wherever a name
--- that was typed is looked up in a list of known ones. Owns nothing.
+-- that was typed is looked up in a list of known ones. Owns nothing; must not
+-- decide whether a name is right.
 local words = {}
 
 -- Longer words are not compared: the cost is the product of the lengths.

@@ -382,6 +382,7 @@ static int l_client_gc(lua_State *L)
 	return 0;
 }
 
+/* tostring(client) -> "NAME (redis ADDRESS)" */
 static int l_client_tostring(lua_State *L)
 {
 	struct redis_client *rc = luaL_checkudata(L, 1, REDIS_CLIENT);

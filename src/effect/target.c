@@ -72,6 +72,7 @@ static int l_target_gc(lua_State *L)
 	return 0;
 }
 
+/* tostring(target) -> "NAME (KIND ADDRESS)" */
 static int l_target_tostring(lua_State *L)
 {
 	struct target *t = target_check(L, 1);

@@ -97,6 +97,7 @@ static int l_unknown_used(lua_State *L)
 	err_raise(L, &e);
 }
 
+/* tostring(unknown) -> "<withheld: VERB on TARGET>" */
 static int l_unknown_tostring(lua_State *L)
 {
 	struct unknown *u = luaL_checkudata(L, 1, UNKNOWN_META);

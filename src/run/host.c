@@ -60,6 +60,7 @@ static void host_warn(void *ud, const char *msg, int tocont)
 	*going = tocont;
 }
 
+/* init(): libraries, base functions and preloads of a new state */
 static int l_init(lua_State *L)
 {
 	static const luaL_Reg modules[] = {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # run.sh [RUNS]: each fuzz target for so many executions (10^5), from a fixed seed
 # and an empty corpus, two at a time; a crash leaves its input in build/logs.
+# Last line: N passed, N failed.
 set -u
 cd -- "$(dirname -- "$0")/../.." || exit 1
 runs=${1:-100000}

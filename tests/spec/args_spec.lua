@@ -1,4 +1,6 @@
--- Specs of run.args: the command line. Owns nothing.
+-- Specs of run.args: the command line: global options, commands and theirs, what
+-- is said of a wrong one, and the help texts. Pure: no file, no target. Owns
+-- nothing.
 local args = require "run.args"
 
 local COMMANDS = {

@@ -1,4 +1,6 @@
--- Specs of run.bytecode: what it reads from compiled chunks. Owns nothing.
+-- Specs of run.bytecode: what it reads from compiled chunks: globals, modules,
+-- fields with their lines, tests of a write's result. Compiles, never runs what
+-- it reads. Owns nothing.
 local bytecode = require "run.bytecode"
 local dump_read = require("run.dump").read
 

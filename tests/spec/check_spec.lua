@@ -1,4 +1,6 @@
--- Specs of run.check: the static check of source text. Owns nothing.
+-- Specs of run.check: the static check of source text: syntax, globals, modules
+-- and tests of a write's result, each with its line. Runs nothing of what it
+-- checks. Owns nothing.
 local check = require "run.check"
 
 local function problems(source, names, opts)

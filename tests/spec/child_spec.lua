@@ -1,4 +1,6 @@
--- child_spec: programs that the runner asks: output, exit, limits, deadline.
+-- child_spec: programs that the runner asks: output, exit, limits, deadline. The
+-- programs are the system's own (sh, cat, sleep). Owns no process: each has ended
+-- when its case has.
 local child = require "opsh.c.child"
 local task = require "opsh.task"
 local secret = require "opsh.secret"

@@ -1,5 +1,6 @@
 -- Specs of the JSON binding: exact values both ways, limits, positions, and
--- that what is refused is refused with its place. Owns nothing.
+-- that what is refused is refused with its place. Pure: no file, no target. Owns
+-- nothing.
 local json = require "opsh.json"
 
 local function back(value, opts)

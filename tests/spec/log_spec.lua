@@ -1,5 +1,6 @@
 -- Specs of opsh.log, with a clock of our own. Owns the stand-ins, which it
--- takes back after each case, and the level.
+-- takes back after each case, and the level. Writes nothing to the real
+-- stderr.
 local term = require "opsh.c.term"
 local log = require "opsh.log"
 

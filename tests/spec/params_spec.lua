@@ -1,4 +1,6 @@
--- Specs of run.params: descriptions, types, limits and messages. Owns nothing.
+-- Specs of run.params: descriptions, types, limits and messages. From text, as
+-- the command line gives it, and from values. Pure: no file, no target. Owns
+-- nothing.
 local params = require "run.params"
 
 local function problems(name, def)

@@ -1,5 +1,6 @@
 -- Specs of run.playbook, run.fields, run.inert and the commands on playbooks.
--- Owns a folder of its own, removed at the end.
+-- Owns a folder of its own, removed at the end. Reaches no target: what runs
+-- here runs with stand-ins.
 local sys = require "opsh.c.sys"
 local check = require "run.check"
 local fields = require "run.fields"

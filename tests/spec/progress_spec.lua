@@ -1,5 +1,6 @@
 -- Specs of opsh.progress, with a clock and a terminal of our own. Owns the
--- stand-ins, which it takes back after each case.
+-- stand-ins, which it takes back after each case. Writes nothing to the real
+-- terminal.
 local term = require "opsh.c.term"
 local progress = require "opsh.progress"
 

@@ -1,5 +1,6 @@
 -- Specs of opsh.table: layout, what tells NULL, nil and "" apart, widths, and
--- that nothing foreign or secret survives in a cell. Owns nothing.
+-- that nothing foreign or secret survives in a cell. Text in, text out; owns
+-- nothing.
 local term = require "opsh.c.term"
 local tab = require "opsh.table"
 

@@ -1,5 +1,6 @@
 -- Specs of run.targets and run.target: the targets file, --target, --bind. Owns
--- one file of its own; a kind `fake` stands for all bindings.
+-- one file of its own; a kind `fake` stands for all bindings. Connects to
+-- nothing.
 local sys = require "opsh.c.sys"
 
 local SAVED = {}

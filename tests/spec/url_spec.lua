@@ -1,4 +1,6 @@
 -- Specs of run.url: every scheme, percent-encoding, and that no password shows.
+-- The passwords are chosen to look like other parts of a URL. Pure; owns
+-- nothing.
 local url = require "run.url"
 
 local PASSWORD = "p@ss/w:rd#?%"

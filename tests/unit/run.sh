@@ -1,5 +1,7 @@
 #!/bin/bash
 # run.sh DIR: every unit test of DIR (cmocka programs); sums what they print.
+# One that crashes counts as failed. Builds nothing. Last line: N passed, N
+# failed.
 set -u
 passed=0 failed=0
 for t in "$1"/test_*; do

@@ -1,5 +1,6 @@
 -- redis.info: the replies of Redis that are texts of lines, as tables. Numbers
--- as numbers, `db0:keys=1,expires=0` as a table of its own. Pure functions.
+-- as numbers, `db0:keys=1,expires=0` as a table of its own. Pure functions: they
+-- send nothing and keep nothing.
 local M = {}
 
 -- Sections that stand for several.

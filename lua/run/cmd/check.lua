@@ -1,5 +1,6 @@
 -- opsh check: what can be known of playbooks, scripts and targets files without
--- running them. Connects to nothing.
+-- running them. Connects to nothing. Owns what is printed; the checks
+-- themselves are run.check and run.playbook.
 local bytecode = require "run.bytecode"
 local check = require "run.check"
 local env = require "run.env"

@@ -1,4 +1,6 @@
 -- opsh doc PLAYBOOK: what it does, needs and takes, from the playbook itself.
+-- Owns the layout. Must not run it: it is read with stand-ins for all that
+-- could have an effect.
 local env = require "run.env"
 local fail = require "run.fail"
 local params = require "run.params"

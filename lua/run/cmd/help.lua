@@ -1,4 +1,6 @@
--- opsh help: commands, the guides of lua/help, and the exit codes.
+-- opsh help: commands, the guides of lua/help, and the exit codes. Owns no text:
+-- guides are embedded files, exit codes the table of core/exit.h. A new guide
+-- is a new file.
 local args = require "run.args"
 local fail = require "run.fail"
 local sys = require "opsh.c.sys"

@@ -1,5 +1,6 @@
 -- opsh list: the playbooks at hand. Reads about each with stand-ins for all
--- that could have an effect; one that is broken is named and left out.
+-- that could have an effect; one that is broken is named and left out. Must not
+-- run any.
 local env = require "run.env"
 local fail = require "run.fail"
 local playbook = require "run.playbook"

@@ -1,5 +1,6 @@
 -- opsh new PATH: writes a playbook to start from, which passes `opsh check`.
--- Never overwrites a file.
+-- Owns that text. Never overwrites a file, and must not ask for anything that
+-- the options don't say.
 local sys = require "opsh.c.sys"
 local fail = require "run.fail"
 local source = require "run.source"

@@ -1,5 +1,6 @@
 -- opsh plan: the same as run, in plan mode: reads are real, writes are withheld
--- and listed.
+-- and listed. Owns the command's words only; the order of things is
+-- run.runner's.
 return {
 	summary = "show what a playbook would write; nothing is written",
 	usage = "PLAYBOOK [NAME=VALUE ...]",

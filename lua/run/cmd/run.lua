@@ -1,5 +1,6 @@
 -- opsh run: a playbook, or a script, against the real thing. All that can be
--- checked is checked before the first write.
+-- checked is checked before the first write. Owns the command's words only; the
+-- order of things is run.runner's.
 return {
 	summary = "run a playbook or a script",
 	usage = "PLAYBOOK [NAME=VALUE ...]",

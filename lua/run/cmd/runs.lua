@@ -1,4 +1,6 @@
--- opsh runs: the runs on record, newest last.
+-- opsh runs: the runs on record, newest last. A view: it reads the journals and
+-- must not change them. One that can't be read is a row that says so, not an
+-- error: the others are wanted all the more then.
 local fail = require "run.fail"
 local journal = require "run.journal"
 local session = require "run.session"

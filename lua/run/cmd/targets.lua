@@ -1,4 +1,6 @@
 -- opsh targets: the targets at hand; with --connect each is asked who it is.
+-- Without it nothing is connected to. One that can't be reached is a row that
+-- says so, and exit 4 at the end.
 local fail = require "run.fail"
 local targets = require "run.targets"
 local words = require "run.words"

@@ -1,4 +1,6 @@
--- opsh timeline: what happened in a run, in order: a view of its record.
+-- opsh timeline: what happened in a run, in order: a view of its record. Joins
+-- each intent with its outcome; one that has none is in doubt. Must not guess,
+-- and changes nothing.
 local fail = require "run.fail"
 local journal = require "run.journal"
 
@@ -14,7 +16,7 @@ local function what(r)
 end
 
 -- An outcome belongs into its intent's line.
-local function merge(rows, by_seq, r)
+local function merge(by_seq, r)
 	local row = by_seq[r.of]
 	if not row then return end
 	row.outcome = r.outcome
@@ -28,7 +30,7 @@ local function read(dir, all)
 	for r in journal.records(dir) do
 		t0 = t0 or r.mono
 		if r.type == "outcome" then
-			merge(rows, by_seq, r)
+			merge(by_seq, r)
 		elseif all or (r.type ~= "read" or r.outcome ~= "done") then
 			local row = { at = ("+%.3f"):format(r.mono - t0),
 				step = r.step or r.type == "step" and r.name or nil,

@@ -1,4 +1,6 @@
--- opsh verify: is the record of a run as it was written?
+-- opsh verify: is the record of a run as it was written? Owns the verdict's
+-- words; the chain is followed by effect/journal_read.c. Must not mend what it
+-- finds.
 local effect = require "opsh.c.effect"
 local fail = require "run.fail"
 local journal = require "run.journal"
