@@ -88,32 +88,71 @@ static int l_base_try(lua_State *L)
 				   since, try_k), since);
 }
 
-/* load(chunk [, name [, mode [, env]]]): text only; upvalue 1 is Lua's. The
- * reader runs inside a protected call of Lua's own. */
+#define READER_TOP 5	/* keeps the piece that the parser reads */
+
+/* Calls the reader function at index 1 for the next piece. */
+static const char *load_reader(lua_State *L, void *ud, size_t *size)
+{
+	(void)ud;
+	luaL_checkstack(L, 2, "too many nested functions");
+	lua_pushvalue(L, 1);
+	lua_call(L, 0, 1);
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		*size = 0;
+		return NULL;
+	}
+	if (!lua_isstring(L, -1))
+		luaL_error(L, "reader function must return a string");
+	lua_replace(L, READER_TOP);
+	return lua_tolstring(L, READER_TOP, size);
+}
+
+static int load_chunk(lua_State *L)
+{
+	size_t len;
+	const char *s = lua_tolstring(L, 1, &len);
+	const char *name = luaL_optstring(L, 2, s ? s : "=(load)");
+
+	if (s)
+		return luaL_loadbufferx(L, s, len, name, "t");
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_settop(L, READER_TOP);
+	return lua_load(L, load_reader, NULL, name, "t");
+}
+
+/* load(chunk [, name [, mode [, env]]]) -> function | nil, message. Text only,
+ * whatever mode says. */
 static int l_base_load(lua_State *L)
 {
 	unsigned long since = task_clock;
 	const char *mode = luaL_optstring(L, 3, "t");
-	int n = lua_gettop(L);
+	int env = !lua_isnone(L, 4);
+	int status;
 
-	if (strchr(mode, 'b'))
-		return luaL_error(L, "precompiled chunks are not loaded: "
-				  "source text expected");
-	if (n < 3)
-		lua_settop(L, 3);
-	lua_pushliteral(L, "t");
-	lua_replace(L, 3);
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_insert(L, 1);
-	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-	if (task_unwound_since(since))
-		task_rethrow(L, lua_isnil(L, 1));
-	/* a run-time error of the parser (nesting) passed our handler */
-	if (lua_isnil(L, 1) && err_is(L, 2)) {
-		lua_getfield(L, 2, "message");
-		lua_replace(L, 2);
+	if (!strchr(mode, 't')) {
+		lua_pushnil(L);
+		lua_pushfstring(L, "attempt to load a text chunk (mode is "
+				"'%s')", mode);
+		return 2;
 	}
-	return lua_gettop(L);
+	status = load_chunk(L);
+	if (task_unwound_since(since))
+		task_rethrow(L, status != LUA_OK);
+	if (status == LUA_OK) {
+		if (env) {
+			lua_pushvalue(L, 4);
+			if (!lua_setupvalue(L, -2, 1))
+				lua_pop(L, 1);
+		}
+		return 1;
+	}
+	/* a run-time error of the parser (nesting) passed our handler */
+	if (err_is(L, -1))
+		lua_getfield(L, -1, "message");
+	lua_pushnil(L);
+	lua_insert(L, -2);
+	return 2;
 }
 
 /* --- coroutines --------------------------------------------------------- */
@@ -122,7 +161,7 @@ static lua_State *checkco(lua_State *L)
 {
 	lua_State *co = lua_tothread(L, 1);
 
-	luaL_argexpected(L, co, 1, "coroutine");
+	luaL_argexpected(L, co, 1, "thread");
 	return co;
 }
 
@@ -151,7 +190,7 @@ static enum co_status status_of(lua_State *L, lua_State *co)
 	if (L == co)
 		return CO_RUN;
 	if (co_extra(co)->waiting)
-		return CO_NORM;
+		return co_extra(co)->waiting == CO_ENDED ? CO_DEAD : CO_NORM;
 	switch (lua_status(co)) {
 	case LUA_YIELD:
 		return CO_YIELD;
@@ -164,13 +203,29 @@ static enum co_status status_of(lua_State *L, lua_State *co)
 	}
 }
 
+/* Closes what is pending in co; the hook finds a handler that loops. */
+static int reset(lua_State *co)
+{
+	lua_State *before = task_running;
+	int status;
+
+	task_running = co;
+	if (task_attention)
+		sig_arm_hook();
+	status = lua_resetthread(co);
+	task_running = before;
+	if (task_attention)
+		sig_arm_hook();
+	return status;
+}
+
 /* Lets an error out of co: closes what is pending, error on top of L. */
 static int close_failed(lua_State *L, lua_State *co)
 {
 	int status = lua_status(co);
 
 	if (status != LUA_OK && status != LUA_YIELD) {
-		status = lua_resetthread(co);
+		status = reset(co);
 		lua_xmove(co, L, 1);
 	}
 	return status;
@@ -349,7 +404,8 @@ static int l_co_close(lua_State *L)
 	if (status != CO_DEAD && status != CO_YIELD)
 		return luaL_error(L, "cannot close a %s coroutine",
 				  co_names[status]);
-	status = lua_resetthread(co);
+	/* a task's own keeps its results for who waits for them */
+	status = co_extra(co)->waiting ? LUA_OK : reset(co);
 	if (task_unwound_since(since)) {
 		if (status != LUA_OK)
 			lua_xmove(co, L, 1);
@@ -366,7 +422,8 @@ void task_open_base(lua_State *L)
 {
 	static const luaL_Reg base[] = {
 		{ "pcall", l_base_pcall }, { "xpcall", l_base_xpcall },
-		{ "try", l_base_try }, { NULL, NULL }
+		{ "try", l_base_try }, { "load", l_base_load },
+		{ NULL, NULL }
 	};
 	static const luaL_Reg co[] = {
 		{ "create", l_co_create }, { "resume", l_co_resume },
@@ -380,9 +437,6 @@ void task_open_base(lua_State *L)
 	op_open(L);
 	lua_pushglobaltable(L);
 	lx_setfuncs(L, base);
-	lua_getfield(L, -1, "load");
-	lua_pushcclosure(L, l_base_load, 1);
-	lua_setfield(L, -2, "load");
 	lua_getfield(L, -1, "coroutine");
 	lx_setfuncs(L, co);
 	lua_pop(L, 2);

@@ -177,25 +177,40 @@ void err_from_lua(lua_State *L, int idx, struct err *e)
 	lua_pop(L, 1);
 }
 
+/* A failure must not look like none: nil, a number, a boolean become text. */
+static void wrap_plain(lua_State *L)
+{
+	struct err e;
+
+	if (lua_isnoneornil(L, 1))
+		lua_pushliteral(L, "nil");
+	else
+		luaL_tolstring(L, 1, NULL);	/* -- value text */
+	err_set(&e, ERR_LUA, "", "%s", lua_tostring(L, -1));
+	err_push(L, &e);			/* -- value text error */
+	if (lua_rawlen(L, -2) >= sizeof e.message ||
+	    strlen(e.message) != lua_rawlen(L, -2)) {
+		lua_pushvalue(L, -2);	/* does not fit the struct */
+		lua_setfield(L, -2, "message");
+	}
+	lua_replace(L, 1);
+}
+
 int err_msgh(lua_State *L)
 {
 	int has;
 
-	if (lua_type(L, 1) == LUA_TSTRING) {
-		struct err e;
-
-		err_set(&e, ERR_LUA, "", "%s", lua_tostring(L, 1));
-		err_push(L, &e);
-		if (lua_rawlen(L, 1) >= sizeof e.message) {
-			lua_pushvalue(L, 1);	/* too long for the struct */
-			lua_setfield(L, -2, "message");
-		}
-		lua_replace(L, 1);
+	switch (lua_gettop(L) ? lua_type(L, 1) : LUA_TNIL) {
+	case LUA_TNIL: case LUA_TBOOLEAN: case LUA_TNUMBER: case LUA_TSTRING:
+		if (!lua_gettop(L))
+			lua_pushnil(L);
+		wrap_plain(L);
 	}
 	lua_settop(L, 1);
 	if (!err_is(L, 1))
 		return 1;
-	has = lua_getfield(L, 1, "traceback") != LUA_TNIL;
+	lua_pushliteral(L, "traceback");
+	has = lua_rawget(L, 1) != LUA_TNIL;
 	lua_pop(L, 1);
 	if (!has) {
 		luaL_traceback(L, L, NULL, 1);

@@ -84,9 +84,9 @@ _Noreturn int err_raisef(lua_State *L, enum err_kind kind, const char *code,
 int err_is(lua_State *L, int idx);
 /* [-0, +0, m] reads an error object (or any value, as kind "lua") at idx. */
 void err_from_lua(lua_State *L, int idx, struct err *e);
-/* [-0, +0, m] replaces the value on top by an error object (strings are
- * wrapped as kind "lua"; error objects and foreign tables are kept) and adds a
- * traceback once. The message handler of every task. */
+/* [-0, +0, m] replaces the value on top by an error object (strings, numbers,
+ * booleans and nil are wrapped as kind "lua"; error objects, foreign tables and
+ * userdata are kept) and adds a traceback once. Each task's message handler. */
 int err_msgh(lua_State *L);
 
 /* `opsh.c.err`: new(table) -> object, is(v), kinds. [-0, +1, m] */

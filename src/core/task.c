@@ -165,6 +165,7 @@ static void task_end(lua_State *L, struct task *task, int status, int nres)
 
 	task->state = TASK_DONE;
 	task->ended = 1;
+	co_extra(task->co)->waiting = CO_ENDED;
 	task->status = status;
 	task->nres = nres;
 	live--;
@@ -322,7 +323,7 @@ struct task *task_spawn(lua_State *L, int nargs)
 	task->state = TASK_DONE;
 	luaL_setmetatable(L, TASK_META);
 	task->co = lua_newthread(L);
-	memset(co_extra(task->co), 0, sizeof(struct co_extra));
+	co_extra(task->co)->waiting = CO_WAITS;	/* the loop's alone */
 	lua_setiuservalue(L, -2, 1);
 	if (!lua_checkstack(task->co, nargs + 4))
 		err_raisef(L, ERR_LIMIT, "", "too many arguments for a task");

@@ -57,8 +57,10 @@ void task_unjoin(struct join *join);
 
 /* One of these lies in each lua_State's extra space. */
 struct co_extra {
-	unsigned char waiting;	/* parked inside: nobody may resume it */
+	unsigned char waiting;	/* not 0: nobody may resume it */
 };
+#define CO_WAITS 1		/* parked inside, or a task's own */
+#define CO_ENDED 2		/* a task's own that ended: holds its results */
 
 #define TASK_SENTINEL ((void *)&task_sentinel)
 extern char task_sentinel;

@@ -16,12 +16,9 @@ static struct task *check_task(lua_State *L, int arg)
 /* spawn(f, ...) -> task; the spawning task does not end before it. */
 static int l_task_spawn(lua_State *L)
 {
-	struct task *task;
-
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	task_check(L);
-	task = task_spawn(L, lua_gettop(L) - 1);
-	co_extra(task->co)->waiting = 1;	/* resumed by the loop only */
+	task_spawn(L, lua_gettop(L) - 1);
 	return 1;
 }
 
