@@ -56,14 +56,19 @@ end
 ---@param match? string
 ---@return string[]
 function M.scanned(client, n, match)
-	local seen, keys = {}, {}
-	for key in client:scan { match = match } do
-		if not seen[key] then
-			seen[key] = true
-			keys[#keys + 1] = key
-			if #keys >= n then break end
+	local seen, keys, cursor = {}, {}, "0"
+	local words = { "COUNT", 1000 }
+	if match then words[3], words[4] = "MATCH", match end
+	repeat
+		local reply = client:cmd("SCAN", cursor, words)
+		cursor = reply[1]
+		for _, key in ipairs(reply[2]) do
+			if not seen[key] and #keys < n then
+				seen[key] = true
+				keys[#keys + 1] = key
+			end
 		end
-	end
+	until cursor == "0" or #keys >= n
 	return keys
 end
 
@@ -115,10 +120,9 @@ end
 ---@param key string
 ---@return "lock"|"session"|"queue"|nil
 function M.kept(key)
-	local first = key:match "^{?([%a]+)"
-	if first and key:find("[:/|.}]", #first) then
-		return KEPT[first:lower()]
-	end
+	if key:find "^spring:session" then return "session" end
+	local first = key:match "^{?(%a+)[:/|.}]"
+	return first and KEPT[first:lower()]
 end
 
 -- How many of the rows live how long: rows of {lifetime, keys, share}.
