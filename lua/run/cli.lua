@@ -5,8 +5,8 @@ local session = require "run.session"
 
 local cli = {}
 
-local COMMANDS = { "run", "plan", "check", "list", "doc", "new", "targets",
-	"runs", "timeline", "verify", "help" }
+local COMMANDS = { "run", "plan", "resume", "check", "list", "doc", "new",
+	"targets", "runs", "timeline", "verify", "help" }
 
 local commands = setmetatable({}, { __index = function(t, name)
 	for _, known in ipairs(COMMANDS) do

@@ -37,7 +37,7 @@ function Text.step(fields)
 		mark = session.began.mode == "plan" and "planned" or "done, unverified"
 	end
 	say(("%s  %s  (%s%s)\n"):format(term.style(mark == "ok" and "ok"
-		or fields.state == "failed" and "bad" or "note", mark), fields.name,
+		or fields.state == "failed" and "error" or "warn", mark), fields.name,
 		duration(fields.duration), fields.writes > 0
 		and (", %d writes"):format(fields.writes) or ""))
 end

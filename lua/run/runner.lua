@@ -21,6 +21,11 @@ local function names_with_targets()
 	return names
 end
 
+local function load_playbook(path)
+	return playbook.load(path, { env = env.new(true),
+		env_names = names_with_targets(), is_module = env.is_module })
+end
+
 -- Before the first write: is each target there, and what it should be?
 local function preflight(clients, chosen)
 	for _, name in ipairs(words.sorted(clients)) do
@@ -179,26 +184,23 @@ local function shown(values)
 	return out
 end
 
-local function run_playbook(ctx, pb, args, mode)
-	local values = params.parse(pb.params or {}, args, {
-		secret = require("opsh.secret").value, source = pb.path })
-	local chosen = targets.bind(session.config(), pb.needs or {},
-		session.globals.bind)
-	session.begin(mode, { command = mode == "plan" and "plan" or "run",
-		playbook = pb.path, name = pb.name, sha256 = sys.sha256(pb.source),
-		params = shown(values), targets = describe_targets(chosen) }, true)
-	keep_copy(pb)
-	check_binaries(pb)
-	local clients = open_clients(pb, chosen)
-	preflight(clients, chosen)
+-- From open targets to the end; past: the run that is resumed.
+local function perform(ctx, pb, args, values, clients)
 	run_checks(pb, clients, values)
-	local results = table.pack(pcall(pb.run, clients, values))
+	local body = function() return pb.run(clients, values) end
+	local results = table.pack(pcall(pb.timeout
+		and function() return task.timeout(pb.timeout, body) end or body))
+	if pb.undo and effect.mode() == "write" and effect.status().writes > 0 then
+		table.insert(session.undos, 1, { name = pb.name, f = function()
+			return pb.undo(clients, values)
+		end, results = { n = 1 } })
+	end
 	if not results[1] then
-		if mode == "plan" then print_plan(ctx) end
+		if effect.mode() == "plan" then print_plan(ctx) end
 		offer_undo(ctx, args)
 		error(results[2], 0)
 	end
-	if pb.verify and mode ~= "plan" then
+	if pb.verify and effect.mode() ~= "plan" then
 		require("run.step")("verify", function()
 			local ok, why = pb.verify(clients, values)
 			if not ok then
@@ -210,6 +212,26 @@ local function run_playbook(ctx, pb, args, mode)
 	if results.n > 1 then
 		ctx.report:result(table.unpack(results, 2, results.n))
 	end
+end
+
+local function parse_params(pb, list)
+	return params.parse(pb.params or {}, list, {
+		secret = require("opsh.secret").value, source = pb.path })
+end
+
+local function run_playbook(ctx, pb, args, mode)
+	local values = parse_params(pb, args)
+	local chosen = targets.bind(session.config(), pb.needs or {},
+		session.globals.bind)
+	session.begin(mode, { command = mode == "plan" and "plan" or "run",
+		playbook = sys.realpath(pb.path) or pb.path, name = pb.name,
+		sha256 = sys.sha256(pb.source), params = shown(values),
+		bind = session.globals.bind, targets = describe_targets(chosen) }, true)
+	keep_copy(pb)
+	check_binaries(pb)
+	local clients = open_clients(pb, chosen)
+	preflight(clients, chosen)
+	perform(ctx, pb, args, values, clients)
 end
 
 local function plan_code(globals)
@@ -228,10 +250,7 @@ function runner.run(ctx, args, mode)
 		fail.usage("a playbook is needed: opsh run PLAYBOOK [NAME=VALUE ...]")
 	end
 	session.quiet = args.options.quiet
-	local pb = playbook.load(playbook.find(name, ctx.dirs), {
-		env = env.new(true), env_names = names_with_targets(),
-		is_module = env.is_module,
-	})
+	local pb = load_playbook(playbook.find(name, ctx.dirs))
 	if pb.script then
 		return runner.script(ctx, pb, args, mode)
 	end
@@ -240,6 +259,31 @@ function runner.run(ctx, args, mode)
 		print_plan(ctx)
 		return plan_code(session.globals)
 	end
+	return 0
+end
+
+---Goes on with an interrupted run of a playbook. Its result is the exit code.
+---@param ctx table
+---@param args string[] the run, then NAME=VALUE of secret parameters
+---@return integer
+function runner.resume(ctx, args)
+	local resume = require "run.resume"
+	local past = resume.load(table.remove(args, 1))
+	session.quiet = args.options.quiet
+	local pb = load_playbook(past.first.playbook)
+	resume.check_playbook(past, pb)
+	local values = resume.params(past, args, function(list)
+		return parse_params(pb, list)
+	end)
+	local chosen = targets.bind(session.config(), pb.needs or {},
+		past.first.bind or session.globals.bind)
+	session.resume(past)
+	check_binaries(pb)
+	local clients = open_clients(pb, chosen)
+	preflight(clients, chosen)
+	resume.check_targets(past, clients)
+	session.resumed = resume.steps(past)
+	perform(ctx, pb, args, values, clients)
 	return 0
 end
 

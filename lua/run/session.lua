@@ -124,6 +124,19 @@ function session.begin(mode, fields, now)
 	return run
 end
 
+---Goes on with a run of the past, in write mode: its journal is appended to; a
+---torn last record is kept aside first.
+---@param past table run, dir
+function session.resume(past)
+	local torn = effect.resume_run(session.runs_dir(), past.run)
+	effect.mode "write"
+	session.began = { run = past.run, mode = "write", dir = past.dir,
+		at = require("opsh.c.task").now() }
+	effect.record("resume", { version = sys.version, pid = sys.pid(),
+		user = sys.getenv "USER" or sys.euid(), host = sys.hostname(),
+		torn = torn }, true)
+end
+
 ---The mode that a command which runs user code starts with.
 ---@return "read"|"write"
 function session.default_mode()

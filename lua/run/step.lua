@@ -8,7 +8,7 @@ local session = require "run.session"
 local task = require "opsh.task"
 
 local OPTIONS = { verify = "function", undo = "function", probe = "function",
-	retry = "table", timeout = "number" }
+	retry = "table", timeout = "number", idempotent = "boolean" }
 local RETRY = { attempts = "number", delay = "number", factor = "number",
 	max_delay = "number" }
 
@@ -59,17 +59,39 @@ local function plain(e)
 		target = e.target, op = e.op, phase = e.phase, outcome = e.outcome }
 end
 
--- A result that can stand in a record; functions and handles can't.
+-- A value that can stand in a record and be read back the same: no functions,
+-- handles or secrets. nil, true when it can't.
 local function recordable(v, depth)
 	local kind = type(v)
-	if kind == "table" then
-		if depth > 6 or (getmetatable(v) and not v.ok) then return nil end
-		local out = {}
-		for k, item in pairs(v) do out[k] = recordable(item, depth + 1) end
-		return out
-	elseif kind == "string" or kind == "number" or kind == "boolean" then
-		return v
+	if kind == "string" then
+		return v, effect.mask(v) ~= v
+	elseif kind == "table" then
+		if depth > 6 or (getmetatable(v) and v.ok == nil) then
+			return nil, true
+		end
+		local out, lost = {}, false
+		for k, item in pairs(v) do
+			local copy, bad = recordable(item, depth + 1)
+			if type(k) ~= "string" and math.type(k) ~= "integer" then
+				bad = true
+			end
+			out[k], lost = copy, lost or bad
+		end
+		return out, lost
+	elseif kind == "number" or kind == "boolean" or kind == "nil" then
+		return v, false
 	end
+	return nil, true
+end
+
+-- The results of a step as a record holds them: {n =, v1 =, v2 = ...}.
+local function record_of(results)
+	local out, lost = { n = results.n - 1 }, false
+	for n = 2, results.n do
+		local copy, bad = recordable(results[n], 0)
+		out["v" .. n - 1], lost = copy, lost or bad
+	end
+	return not lost and out or nil
 end
 
 -- The probe's answer settles an unknown outcome: true applied, false not.
@@ -125,23 +147,33 @@ local function verify(name, opts, results)
 	end
 end
 
+-- What can't be shown must not fail the step that was done.
 local function tell(kind, fields)
 	if session.report and session.report[kind] then
-		session.report[kind](fields)
+		local ok, e = pcall(session.report[kind], fields)
+		if not ok then
+			require("opsh.log").warn("cannot show step '%s': %s", fields.name,
+				tostring(e))
+		end
 	end
 end
 
 ---Runs fn as one step. verify(result...) -> true | false, why: after it, not in
 ---a plan. retry: only failures known not applied, and only of the outside.
 ---probe(error) -> true applied | false not | nil unknown. undo(result...): when
----a later step fails. timeout: seconds.
+---a later step fails. timeout: seconds. idempotent: running it again does no
+---harm, so a resumed run does when its outcome is in doubt.
 ---@param name string
----@param opts? {verify?: function, undo?: function, probe?: function, retry?: {attempts: integer, delay?: number, factor?: number, max_delay?: number}, timeout?: number}
+---@param opts? {verify?: function, undo?: function, probe?: function, retry?: {attempts: integer, delay?: number, factor?: number, max_delay?: number}, timeout?: number, idempotent?: boolean}
 ---@param fn function
 ---@return any ... fn's results
 return function(name, opts, fn)
 	if fn == nil then opts, fn = {}, opts end
 	check(name, opts, fn)
+	if session.resumed then
+		local before = session.resumed(name, opts)
+		if before then return table.unpack(before, 1, before.n) end
+	end
 	local began, writes = ctask.now(), effect.status().writes
 	local results, settled
 	-- a cancel passes every pcall: the step's end is recorded all the same
@@ -163,8 +195,7 @@ return function(name, opts, fn)
 	local fields = { name = name, duration = ctask.now() - began,
 		writes = wrote, state = ok and "done" or "failed",
 		verified = ok and opts.verify ~= nil and effect.mode() ~= "plan",
-		result = ok and recordable({ table.unpack(results, 2, results.n) }, 0)
-			or nil, error = not ok and plain(e) or nil }
+		result = ok and record_of(results) or nil, error = not ok and plain(e) or nil }
 	effect.record("step", fields, wrote > 0)
 	tell("step", fields)
 	if not ok then error(e, 0) end

@@ -74,7 +74,9 @@ static void add_number(lua_State *L, struct buf *b, int idx)
 	if (lua_isinteger(L, idx))
 		buf_addf(b, "%lld", (long long)lua_tointeger(L, idx));
 	else if (v - v == 0)
-		buf_addf(b, "%.17g", v);
+		/* a float stays one when it is read back */
+		buf_addf(b, v == (double)(long long)v && v < 1e15 && v > -1e15
+			 ? "%.1f" : "%.17g", v);
 	else
 		buf_adds(b, "null");	/* JSON knows no infinity */
 }
