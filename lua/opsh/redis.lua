@@ -137,6 +137,7 @@ end
 ---Closes all connections; the client can't be used after it.
 function Client:close() c.close(self) end
 
+-- Refused, with what to use instead: there is no safe way to send it.
 function Client.monitor()
 	error(err.new { kind = "usage", message = "'MONITOR' can't be sent on its "
 		.. "own: it slows the server down and shows every value: use INFO, "

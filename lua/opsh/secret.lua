@@ -131,7 +131,10 @@ function M.is(v)
 	return c.is(v) or Lazy.names[v] ~= nil
 end
 
--- The secret itself of one that was not asked for yet; anything else as it is.
+---The secret itself of one that was not asked for yet; anything else as it is.
+---For whoever hands options to a binding.
+---@param v any
+---@return any
 function M.resolve(v)
 	local source = Lazy.sources[v]
 	if not source then return v end

@@ -77,6 +77,7 @@ end
 -- timeout, also when f swallowed it.
 ---@param seconds number
 ---@param f function
+---@param ... any its arguments
 ---@return any ... f's results
 function M.timeout(seconds, f, ...)
 	if type(seconds) ~= "number" or type(f) ~= "function" then

@@ -341,6 +341,7 @@ static int l_co_resume(lua_State *L)
 	return resume(L, 0);
 }
 
+/* wrapped(...) -> what the coroutine yields or returns; raises its error */
 static int l_co_wrapped(lua_State *L)
 {
 	lua_pushvalue(L, lua_upvalueindex(1));

@@ -113,7 +113,8 @@ local function marked(mark)
 	return function(lines)
 		local first = (lines[1] or ""):find("^#!") and 2 or 1
 		while (lines[first] or ""):find("^%-%-%-@meta")
-			or (lines[first] or ""):find("^# shellcheck") do
+			or (lines[first] or ""):find("^# shellcheck")
+			or first > 1 and lines[first] == "" do
 			first = first + 1
 		end
 		local n = 0

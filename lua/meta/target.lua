@@ -1,0 +1,48 @@
+---@meta opsh.c.target
+-- target: the documentation of the C module opsh.c.target: what the boundary
+-- knows of a target. Private to the runner; playbooks get clients. Read by
+-- editors; never executed. Owns the words: the code is src/effect/target.c.
+
+---@class opsh.c.target
+local target = {}
+
+---A named thing that effects go to. Bindings tell it whom they have found.
+---@class opsh.target
+local object = {}
+
+---@param fields {name: string, kind: string, role?: string} role: what a write
+---needs; without it any role does
+---@return opsh.target
+function target.new(fields) end
+
+---@return string name at most 63 bytes
+function object:name() end
+
+---@return string kind "redis", "local"
+function object:kind() end
+
+---The role as last read from the target itself.
+---@return string? role nil before the first connection
+function object:role() end
+
+---The identity as last read from the target itself, such as `run_id=...`.
+---@return string? identity nil before the first connection
+function object:identity() end
+
+---@return string? address host:port or path, nil before the first connection
+function object:address() end
+
+---What it was before it became another one: the next write is refused then.
+---@return string? before nil when it is what it was
+function object:changed() end
+
+---Lets destructive calls of this verb through: what a passed guard does.
+---@param verb string "" for all (--approve)
+---@param how string for the record: "typed", "approve", "plan"
+function object:pass(verb, how) end
+
+---@param verb string
+---@return string? how it was passed, nil when it was not
+function object:passed(verb) end
+
+return target
