@@ -68,6 +68,7 @@ group stack 180 tests/lib/stack_test.sh
 group fault 300 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
 group live 900 tests/live/run.sh
+group resume 180 tests/live/resume.sh
 group install 120 tests/live/install.sh
 group fuzz 900 tests/fuzz/run.sh
 
