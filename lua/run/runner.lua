@@ -42,24 +42,14 @@ local function preflight(clients, chosen)
 	end
 end
 
--- What the playbook itself wants to be true before its first write.
-local function run_checks(pb, clients, values)
-	for _, check in ipairs(pb.checks) do
-		local ok, passed, why = pcall(check.run, clients, values)
-		local e = not ok and passed or nil
-		if e and err.is(e) and e.kind ~= "lua" then error(e, 0) end
-		if e or passed == false then
-			error(err.new { kind = "check", message = ("check '%s': %s"):format(
-				check.name, e and fail.text(e) or why or "it said no") }, 0)
-		end
-		effect.record("check", { name = check.name, done = true })
-	end
-end
-
--- The playbook's own checks; each raises, or returns false and why not.
+-- What the playbook itself wants to be true before its first write. A check
+-- says no by false and why not, or by any error of Lua's, such as assert's.
 local function run_checks(pb, clients, values)
 	for _, check in ipairs(pb.checks or {}) do
-		local ok, why = check.run(clients, values)
+		local done, ok, why = pcall(check.run, clients, values)
+		local e = not done and ok or nil
+		if e and err.is(e) and e.kind ~= "lua" then error(e, 0) end
+		if e then ok, why = false, fail.text(e) end
 		effect.record("check", { name = check.name, ok = ok ~= false,
 			text = why })
 		if ok == false then
