@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,11 +219,11 @@ static void on_deadline(void *arg)
 	n->busy++;
 	if (phase == PHASE_DNS)
 		err_set(&n->err, ERR_CONNECT, "ETIMEDOUT", "cannot resolve "
-			"'%s': no answer within %g s", n->host ? n->host :
+			"'%s': no answer within %.3g s", n->host ? n->host :
 			n->peer, n->timeout);
 	else
 		err_set(&n->err, ERR_CONNECT, "ETIMEDOUT", "cannot connect to "
-			"'%s': no answer within %g s (phase %s)", n->peer,
+			"'%s': no answer within %.3g s (phase %s)", n->peer,
 			n->timeout, err_phase_name(phase));
 	n->err.phase = phase;
 	fail(n);
@@ -573,7 +574,8 @@ static ssize_t read_once(struct net *n, int *full)
 	return r;
 }
 
-static void do_read(struct net *n)
+/* last: the descriptor has failed, no more events will come. */
+static void do_read(struct net *n, int last)
 {
 	size_t total = 0;
 	ssize_t r;
@@ -583,13 +585,15 @@ static void do_read(struct net *n)
 		r = read_once(n, &full);
 		total += r > 0 ? (size_t)r : 0;
 		/* TLS may hold more, and that wakes nobody */
-		more = n->tls ? r > 0 : full && total < READ_TURN;
+		more = n->tls || last ? r > 0 : full && total < READ_TURN;
 		if (total > 0 && (!more || total >= READ_TURN)) {
 			n->ev->readable(n->arg);
 			total = 0;
 		}
 	} while (more && n->state == NET_OPEN);
-	if (r < 0 && n->state == NET_OPEN)
+	if (r == 0 && last && n->state == NET_OPEN)
+		errno_err(n, ECONNRESET, "lost the connection to", PHASE_READ);
+	if ((r < 0 || (r == 0 && last)) && n->state == NET_OPEN)
 		fail(n);
 }
 
@@ -630,6 +634,13 @@ size_t net_write(struct net *n, const char *data, size_t len)
 	return done;
 }
 
+int net_waiting(const struct net *n)
+{
+	struct pollfd p = { .fd = n->fd, .events = POLLIN };
+
+	return n->state == NET_OPEN && poll(&p, 1, 0) != 0;
+}
+
 void net_pause(struct net *n, int paused)
 {
 	n->paused = paused;
@@ -657,15 +668,19 @@ static void on_watch(void *arg, int events, int status)
 {
 	struct net *n = arg;
 
-	(void)status;
 	n->busy++;
 	if (n->state == NET_CONNECT) {
 		on_connect_ready(n);
 	} else if (n->state == NET_TLS) {
 		tls_step(n);
+		if (status < 0 && n->state == NET_TLS) {
+			errno_err(n, ECONNRESET, "lost the connection to",
+				  PHASE_TLS);
+			fail(n);
+		}
 	} else if (n->state == NET_OPEN) {
-		if (events & LOOP_READ)
-			do_read(n);
+		if ((events & LOOP_READ) || status < 0)
+			do_read(n, status < 0);
 		if ((events & LOOP_WRITE) && n->state == NET_OPEN) {
 			n->write_waits = 0;
 			n->ev->writable(n->arg);

@@ -44,6 +44,8 @@ size_t net_write(struct net *n, const char *data, size_t len);
 /* Bytes after the last taken one that TLS has sealed already: they may go out
  * although they aren't counted as taken. */
 size_t net_sealed(const struct net *n);
+/* Is there something to read (the peer's end too) that nobody has seen yet? */
+int net_waiting(const struct net *n);
 void net_pause(struct net *n, int paused);	/* stops or starts reading */
 enum err_phase net_phase(const struct net *n);	/* of the opening; or READ */
 const char *net_peer(const struct net *n);	/* "host:port" or the path */

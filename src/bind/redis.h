@@ -239,6 +239,8 @@ int redis_usable(struct redis_conn *c, const char *name, double after);
 void redis_await(lua_State *L, struct redis_conn *c, const char *name,
 		 double after, double until, lua_KContext ctx,
 		 lua_KFunction k);
+/* [-0, +0, v] Lets the loop turn once; as redis_await. */
+void redis_turn(lua_State *L, lua_KContext ctx, lua_KFunction k);
 const char *redis_where(const struct redis_conn *c);	/* "host:port" */
 
 /* --- calls (redis_call.c, redis_args.c, redis_push.c) -------------------------------------- */
@@ -271,6 +273,7 @@ struct redis_call {
 	long long handed;		/* replies decoded before the last came */
 	int table;			/* stack index of the results, then */
 	struct op *part;		/* borrowed: who waits for more replies */
+	int looked;			/* for the peer's end, before a write */
 	int judged, blocking, resent;
 	int waiting;			/* in rc->resend */
 	int tries;

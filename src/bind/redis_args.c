@@ -19,8 +19,9 @@
 static _Noreturn void bad_value(lua_State *L, int idx, long long argno,
 				const char *hint)
 {
-	err_raisef(L, ERR_USAGE, "", "argument %lld can't be sent: it is a "
-		   "%s%s", argno, luaL_typename(L, idx), hint);
+	err_raisef(L, ERR_USAGE, "", "argument %lld can't be sent: it is %s%s%s",
+		   argno, lua_isnil(L, idx) ? "" : "a ", luaL_typename(L, idx),
+		   hint);
 }
 
 /* A float as Redis reads it: integral ones without a point. */
@@ -85,11 +86,25 @@ static void add_scalar(lua_State *L, struct buf *out, int idx, long long argno)
 	}
 }
 
+/* What a write returned. */
+static int is_result(lua_State *L, int idx)
+{
+	int yes;
+
+	if (!lua_getmetatable(L, idx))
+		return 0;
+	luaL_getmetatable(L, "opsh.result");
+	yes = lua_rawequal(L, -1, -2);
+	lua_pop(L, 2);
+	return yes;
+}
+
 int redis_is_options(lua_State *L, int idx)
 {
 	int yes;
 
-	if (!lua_istable(L, idx) || lua_rawlen(L, idx) > 0)
+	if (!lua_istable(L, idx) || lua_rawlen(L, idx) > 0 ||
+	    is_result(L, idx))
 		return 0;
 	idx = lua_absindex(L, idx);
 	lua_pushnil(L);
@@ -105,14 +120,10 @@ static lua_Integer count_value(lua_State *L, int idx, long long argno)
 {
 	if (!lua_istable(L, idx))
 		return 1;
-	if (lua_getmetatable(L, idx)) {
-		luaL_getmetatable(L, "opsh.result");
-		if (lua_rawequal(L, -1, -2))
-			err_raisef(L, ERR_USAGE, "", "argument %lld can't be "
-				   "sent: it is the result of a write: take "
-				   ".value or .count", argno);
-		lua_pop(L, 2);
-	}
+	if (is_result(L, idx))
+		err_raisef(L, ERR_USAGE, "", "argument %lld can't be sent: it "
+			   "is the result of a write: take .value or .count",
+			   argno);
 	if (redis_is_options(L, idx))
 		err_raisef(L, ERR_USAGE, "", "argument %lld can't be sent: a "
 			   "table with names; options stand last", argno);

@@ -505,6 +505,17 @@ static void check_ready(lua_State *L, struct redis_call *call)
 	err_raise(L, &e);
 }
 
+/* An idle connection that the server has closed meanwhile would make a write
+ * unknown that never had a chance: lets the loop see that first. */
+static int must_look(struct redis_call *call)
+{
+	if (call->cls == EFFECT_READ || call->looked || call->c->head ||
+	    !net_waiting(call->c->net))
+		return 0;
+	call->looked = 1;
+	return 1;
+}
+
 static int call_k(lua_State *L, int status, lua_KContext ctx)
 {
 	struct redis_call *call = (struct redis_call *)ctx;
@@ -528,8 +539,12 @@ static int call_k(lua_State *L, int status, lua_KContext ctx)
 		after = call->judged && call->cls != EFFECT_READ ?
 			loop_now() - REDIS_FRESH : 0;
 		if (redis_usable(call->c, call->judged ? "" : call->name,
-				 after) && call->judged)
-			return send_call(L, call);
+				 after) && call->judged) {
+			if (!must_look(call))
+				return send_call(L, call);
+			redis_turn(L, ctx, call_k);
+			continue;
+		}
 		redis_await(L, call->c, call->judged ? "" : call->name, after,
 			    call->until, ctx, call_k);
 	}

@@ -249,7 +249,7 @@ static enum op_answer wait_cancel(struct op *op)
 	unlink_wait(w);
 	if (op->err.kind == ERR_TIMEOUT) {
 		err_set(&op->err, ERR_TIMEOUT, "", "no connection to '%s' "
-			"within %g s (phase %s)", redis_where(w->c),
+			"within %.3g s (phase %s)", redis_where(w->c),
 			op->timeout, err_phase_name(phase));
 		op->err.outcome = OUTCOME_FAILED;
 	}
@@ -290,6 +290,54 @@ static void wait_release(struct op *op)
 static const struct op_class wait_class = {
 	"redis connection", wait_cancel, wait_push, wait_release
 };
+
+/* --- one turn of the loop: lets it see what came while Lua ran ------------- */
+struct turn_op {
+	struct op op;
+	struct loop_timer *timer;	/* owned */
+};
+
+static void on_turn(void *arg)
+{
+	struct turn_op *turn = arg;
+
+	op_done(&turn->op);
+}
+
+static int turn_push(lua_State *L, struct op *op)
+{
+	(void)L;
+	(void)op;
+	return 0;
+}
+
+static void turn_release(struct op *op)
+{
+	loop_timer_free(((struct turn_op *)op)->timer);
+}
+
+static const struct op_class turn_class = {
+	"redis turn", NULL, turn_push, turn_release
+};
+
+static int l_turn(lua_State *L)
+{
+	struct turn_op *turn = (struct turn_op *)op_new(L, &turn_class,
+							sizeof *turn);
+
+	turn->timer = loop_timer_new(0, 0, on_turn, turn);
+	if (!turn->timer)
+		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory for a timer");
+	op_start(&turn->op);
+	return op_park(L, &turn->op);
+}
+
+void redis_turn(lua_State *L, lua_KContext ctx, lua_KFunction k)
+{
+	luaL_checkstack(L, 4, NULL);
+	lua_pushcfunction(L, l_turn);
+	lua_callk(L, 0, 0, ctx, k);
+}
 
 struct await {
 	struct redis_conn *c;

@@ -25,7 +25,9 @@ static int error_in_doubt(const struct redis_call *call, const struct err *e)
 	if (strncmp(call->verb, "EVAL", 4) != 0 &&
 	    strncmp(call->verb, "FCALL", 5) != 0)
 		return 0;
-	return strcmp(e->code, "ERR") == 0 || strcmp(e->code, "UNKILLABLE") == 0;
+	/* one that does not compile has not begun */
+	return strcmp(e->code, "ERR") == 0 &&
+	       strncmp(e->message, "ERR Error compiling", 19) != 0;
 }
 
 /* A server's refusal as the call's error. */

@@ -75,7 +75,10 @@ local function batches(client, words, o)
 	end
 	local closing = setmetatable({}, { __close = function()
 		done = true
-		if ahead then ahead:cancel() end
+		if ahead then
+			ahead:cancel()
+			pcall(ahead.wait, ahead)
+		end
 	end })
 	return step, nil, nil, closing
 end
