@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# demo.sh: what `make demo` runs: a flight cache of 200,000 keys on a throwaway
+# Redis, of which 50,000 are flights; looked at, the flush planned, run, and its
+# record read. Owns one throwaway folder and all that runs from it, and leaves
+# nothing behind, also on Ctrl-C. Must not touch a server that it did not start.
+set -u
+here=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
+root=$(dirname -- "$here")
+opsh=${OPSH:-$root/build/release/opsh}
+rate=12500
+child=
+exec 3>&1		# commands are shown here, wherever their output goes
+
+if [ ! -x "$opsh" ]; then
+	echo "demo: '$opsh' is not built: run make first" >&2
+	exit 1
+fi
+dir=$(mktemp -d "${TMPDIR:-/tmp}/opsh-demo.XXXXXX") || exit 1
+
+finish() {
+	local rc=$?
+	trap '' INT TERM HUP
+	if [ -n "$child" ]; then
+		kill -TERM "$child" 2>/dev/null
+		wait "$child" 2>/dev/null
+	fi
+	[ ! -d "$dir/stack" ] || "$here/stack/stack" down "$dir/stack"
+	rm -rf -- "$dir"
+	exit "$rc"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+# In the background and waited for, so that a signal is acted on at once.
+quietly() {
+	local rc
+	"$@" &
+	child=$!
+	wait "$child"
+	rc=$?
+	child=
+	if [ "$rc" -ne 0 ]; then
+		printf 'demo: exit %d: %s\n' "$rc" "$*" >&2
+		exit "$rc"
+	fi
+}
+
+# Shows the command as it would be typed, then runs it.
+run() {
+	local word line='$'
+	for word; do
+		word=${word#"$root/"}
+		case $word in
+		*[!a-z0-9./=:_-]*) word=${word@Q} ;;
+		esac
+		line="$line $word"
+	done
+	printf '\n%s\n' "$line" >&3
+	quietly "$@"
+}
+
+say() {
+	printf '\n# %s\n' "$*"
+}
+
+load() {
+	quietly "$dir/load" "$OPSH_REDIS_PORT" "$@"
+}
+
+say 'a Redis of our own, in a throwaway folder'
+run "$here/stack/stack" up "$dir/stack" redis
+set -a
+# shellcheck source=/dev/null
+. "$dir/stack/env"
+XDG_STATE_HOME=$dir/state
+set +a
+PATH=$(dirname -- "$opsh"):$PATH
+cd -- "$dir" || exit 1
+
+say 'it is a cache: 256 MB, evicts, 200,000 keys with a TTL, 50,000 flights'
+quietly "${CC:-cc}" -O2 -o "$dir/load" "$root/tests/bench/redis_load.c"
+quietly opsh -e 'cache:config_set("maxmemory", "256mb",
+	"maxmemory-policy", "allkeys-lru")' >/dev/null
+for airline in UAL DAL AAL BAW DLH; do
+	load "flights::$airline" 10000 220 900
+done
+load positions::N 100000 96 300
+load weather::K 30000 160 1800
+load aircraft::N 20000 180 86400
+
+say 'how is it?'
+run opsh run redis/stats --quiet
+
+say 'what would a flush of the flights write? (nothing is written)'
+run opsh plan redis/cache-flush 'pattern=flights::*' "rate=$rate" \
+	>"$dir/plan.txt"
+sed -n '1,10p' "$dir/plan.txt"
+printf '... %d lines in all\n' "$(wc -l <"$dir/plan.txt")"
+
+say "the flush, at $rate keys a second at most"
+run opsh run redis/cache-flush 'pattern=flights::*' "rate=$rate" \
+	--approve cache
+
+say 'the record of the run: its timeline, and that nobody has changed it'
+run opsh timeline last >"$dir/timeline.txt"
+sed -n '1,14p' "$dir/timeline.txt"
+echo '...'
+tail -n 5 "$dir/timeline.txt"
+run opsh verify last
+
+say 'afterwards: no flight, and all the others'
+run opsh -e 'cache:count { match = "flights::*" }.count'
+run opsh -e 'cache:dbsize()'
+
+say 'all is stopped and removed now'
