@@ -14,7 +14,7 @@ local function seconds(text)
 	return n and n > 0 and n or nil, "seconds above 0, or such as '10m'"
 end
 
-local OUTPUTS = { "text", "jsonl", "junit", "tap" }
+local OUTPUTS = { "text", "jsonl" }
 
 local function one_of(list)
 	return function(text)
@@ -41,7 +41,7 @@ args.globals = {
 	{ name = "approve", arg = "TARGET", many = true,
 	  help = "passes the guards of this target" },
 	{ name = "output", arg = "FORMAT", convert = one_of(OUTPUTS),
-	  help = "text, jsonl, junit or tap" },
+	  help = "text, or jsonl: one JSON object a line" },
 	{ name = "timeout", arg = "SECONDS", convert = seconds,
 	  help = "deadline of the whole run" },
 	{ name = "write", help = "allow writes on a protected environment" },
@@ -133,11 +133,12 @@ end
 ---nil when there is no such command; may load them lazily.
 ---@param argv string[]
 ---@param commands table<string, table>
+---@param globals? table filled while they are read, to be had after a raise too
 ---@return table parsed command (name or nil), globals (targets, target[],
 ---bind[], approve[], output, timeout, write, detailed_exitcode, e[], help,
 ---version), args (positional, and .options of the command)
-function args.parse(argv, commands)
-	local parsed = { globals = {}, args = { options = {} } }
+function args.parse(argv, commands, globals)
+	local parsed = { globals = globals or {}, args = { options = {} } }
 	local global, own = index(args.globals), {}
 	local both, n, plain = global, 1, false
 	local into = setmetatable({}, { __newindex = function(_, key, value)
@@ -213,8 +214,9 @@ end
 ---@return string
 function args.overview(list)
 	local parts = { "usage: opsh [OPTIONS] [COMMAND [ARGUMENTS]]",
-		"       opsh                starts the prompt",
-		"       opsh -e CODE        runs Lua text", "", "commands:" }
+		"       opsh -e CODE        runs Lua text",
+		"       opsh < FILE         runs the Lua text of a file", "",
+		"commands:" }
 	local width = 0
 	for _, entry in ipairs(list) do
 		width = math.max(width, #entry[1])

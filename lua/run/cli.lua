@@ -35,7 +35,7 @@ local function context()
 	local sys = require "opsh.c.sys"
 	local report = session.report
 	return {
-		out = function(text) term.write(1, text) end,
+		out = function(text) report:text(text) end,
 		err = function(text) term.write(2, text) end,
 		rows = function(rows, opts) report:rows(rows, opts) end,
 		output = session.globals.output or "text",
@@ -50,14 +50,13 @@ local function dispatch(parsed)
 	local globals = parsed.globals
 	session.report = require("run.report").new(globals.output)
 	if globals.version then
-		require("opsh.c.term").write(1, "opsh "
-			.. require("opsh.c.sys").version .. "\n")
+		session.report:text("opsh " .. require("opsh.c.sys").version .. "\n")
 		return 0
 	elseif globals.help then
 		local text = parsed.command
 			and args.help(parsed.command, commands[parsed.command])
 			or args.overview(cli.list())
-		require("opsh.c.term").write(1, text)
+		session.report:text(text)
 		return 0
 	elseif globals.e then
 		return require("run.script").code(table.concat(globals.e, "\n"),
@@ -81,8 +80,8 @@ function cli.main(argv)
 		return require("run.script").code(argv[2], {})
 	end
 	collectgarbage "restart"
-	local parsed = require("run.args").parse(argv, commands)
-	session.globals = parsed.globals
+	-- filled as they are read: the form of a usage error is one of them
+	local parsed = require("run.args").parse(argv, commands, session.globals)
 	if not parsed.globals.timeout then return dispatch(parsed) end
 	return require("opsh.task").timeout(parsed.globals.timeout, dispatch,
 		parsed)
@@ -125,7 +124,8 @@ function cli.finish(code, e)
 	end
 	if not e and not session.began then return code end
 	local term = require "opsh.c.term"
-	local report = session.report or require("run.report").new()
+	local report = session.report
+		or require("run.report").new(session.globals.output)
 	term.status(nil)
 	if e then report:error(e, code) end
 	if session.began then code = end_run(report, code, e) end

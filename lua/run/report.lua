@@ -24,31 +24,61 @@ function Text.rows(_, rows, opts)
 	term.write(1, require("opsh.table").format(rows, opts))
 end
 
+function Text.text(_, text) term.write(1, text) end
+
 local function duration(seconds)
 	if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
 	return ("%.1f s"):format(seconds)
 end
 
+-- What a step ended with: the word and its style.
+local function mark_of(fields)
+	if fields.state ~= "done" then return fields.state, "error" end
+	if fields.writes > 0 and not fields.verified then
+		return "done, unverified", "warn"
+	end
+	return "ok", "ok"
+end
+
 function Text.step(fields)
 	if fields.state == "begin" then return end
-	local mark = fields.state == "done" and "ok" or fields.state
-	if fields.state == "done" and fields.writes > 0
-		and not fields.verified then
-		mark = session.began.mode == "plan" and "planned" or "done, unverified"
+	local mark, style = mark_of(fields)
+	local writes = fields.writes > 0 and (", %d writes"):format(fields.writes)
+	term.ours(2, ("%s  %s  (%s%s)\n"):format(term.style(style, mark, 2),
+		(term.cell(fields.name)), duration(fields.duration), writes or ""))
+end
+
+-- The frames between the error and opsh's own that called the user's code; nil
+-- when the message says it all.
+local function frames(message, traceback)
+	local lines, last, own = {}, 0, 0
+	for text in traceback:gmatch "\t([^\n]*)" do
+		lines[#lines + 1] = text
+		if not (text:find "^opsh:" or text:find "^%[C%]:"
+			or text:find "^%(%.%.%.") then
+			last, own = #lines, own + 1
+		end
 	end
-	say(("%s  %s  (%s%s)\n"):format(term.style(mark == "ok" and "ok"
-		or fields.state == "failed" and "error" or "warn", mark), fields.name,
-		duration(fields.duration), fields.writes > 0
-		and (", %d writes"):format(fields.writes) or ""))
+	if last == 0 then		-- an error of ours: all of it is wanted
+		return message:find "^opsh:" and traceback or nil
+	end
+	local at = message:match "^(.-:%d+:) "
+	if own == 1 and at and lines[last]:sub(1, #at) == at then return nil end
+	return "stack traceback:\n\t" .. table.concat(lines, "\n\t", 1, last)
+end
+
+-- A message of many lines can't pass for a line of ours.
+local function indented(text)
+	return (tostring(text):gsub("\n", "\n  "))
 end
 
 function Text.error(_, e, code)
 	local err = require "opsh.c.err"
 	if not err.is(e) then
-		say("opsh: " .. tostring(e) .. "\n")
+		say("opsh: " .. indented(report.thrown(e)) .. "\n")
 		return
 	end
-	say(("opsh: %s: %s%s\n"):format(e.kind, tostring(e.message),
+	say(("opsh: %s: %s%s\n"):format(e.kind, indented(e.message),
 		e.where and " (at " .. e.where .. ")" or ""))
 	local parts = {}
 	for _, name in ipairs { "target", "op", "code", "phase", "outcome" } do
@@ -56,10 +86,12 @@ function Text.error(_, e, code)
 	end
 	if #parts > 0 then say("  " .. table.concat(parts, " · ") .. "\n") end
 	if e.suppressed then
-		say("  also: " .. tostring(e.suppressed) .. "\n")
+		say("  also: " .. indented(e.suppressed) .. "\n")
 	end
-	if e.hint then say("  hint: " .. e.hint .. "\n") end
-	if e.kind == "lua" and e.traceback then say(e.traceback .. "\n") end
+	if e.hint then say("  hint: " .. indented(e.hint) .. "\n") end
+	local trace = e.kind == "lua" and e.traceback
+		and frames(tostring(e.message), e.traceback)
+	if trace then say(trace .. "\n") end
 	if code == 13 then
 		say("  in doubt: look at the target before you run anything again\n")
 	end
@@ -78,47 +110,112 @@ end
 local Jsonl = {}
 Jsonl.__index = Jsonl
 
+local DEPTH = 100	-- json takes 128 levels
+
+-- A value without an address in it: that would differ from run to run.
+local function text_of(v)
+	local meta = debug.getmetatable(v)
+	if type(meta) == "table" and meta.__tostring then
+		local ok, text = pcall(tostring, v)
+		return ok and text or type(v)
+	end
+	return type(v)
+end
+
+-- Elements 1 to n, with null for what is missing; nil: it is no list.
+local function length(t)
+	local n, count = 0, 0
+	for k in pairs(t) do
+		if math.type(k) ~= "integer" or k < 1 then return nil end
+		n, count = math.max(n, k), count + 1
+	end
+	return n <= 2 * count and n or nil
+end
+
+local plain
+
+local function plain_table(v, seen, depth)
+	local json = require "opsh.c.json"
+	local array = debug.getmetatable(json.array())
+	if seen[v] then return "(a table within itself)" end
+	if depth > DEPTH then return "..." end
+	seen[v] = true
+	local out = {}
+	local n = length(v)
+	if n and (n > 0 or debug.getmetatable(v) == array) then
+		for i = 1, n do
+			out[i] = v[i] == nil and term.null or plain(v[i], seen, depth + 1)
+		end
+		json.array(out)
+	else
+		for k, item in pairs(v) do
+			local name = (type(k) == "table" or type(k) == "userdata")
+				and text_of(k) or tostring(k)
+			out[name] = plain(item, seen, depth + 1)
+		end
+	end
+	seen[v] = nil
+	return out
+end
+
 -- What JSON has no word for is shown as text.
-local function plain(v, depth)
+function plain(v, seen, depth)
 	local kind = type(v)
 	if kind == "table" then
-		if depth > 16 then return "..." end
-		local out = {}
-		for k, item in pairs(v) do
-			if type(k) == "string" or math.type(k) == "integer" then
-				out[k] = plain(item, depth + 1)
-			end
+		local err = require "opsh.c.err"
+		local meta = debug.getmetatable(v)
+		if err.is(v) then
+			v = { kind = v.kind, code = v.code, message = v.message,
+				target = v.target, op = v.op, phase = v.phase,
+				outcome = v.outcome, hint = v.hint }
+		elseif type(meta) == "table" and meta.__tostring
+			and meta.__name ~= "opsh.result" then
+			return text_of(v)
 		end
-		return out
+		return plain_table(v, seen, depth)
 	elseif kind == "number" and (v ~= v or v == math.huge
 		or v == -math.huge) then
-		return tostring(v)
+		return v ~= v and "nan" or tostring(v)
 	elseif kind == "string" or kind == "number" or kind == "boolean"
 		or v == term.null then
 		return v
 	end
-	return tostring(v)
+	return text_of(v)
 end
+
+local PARTIAL = 65536
+local partial = ""	-- what was written after the last end of a line
 
 local function line(fields)
 	local json = require "opsh.c.json"
-	local ok, text = pcall(json.encode, plain(fields, 0),
-		{ binary = "escape" })
-	if not ok then
-		-- a table that is neither list nor map
-		fields.value = tostring(fields.value)
-		text = json.encode(plain(fields, 0), { binary = "escape" })
+	if partial ~= "" then
+		local text = partial
+		partial = ""
+		line { type = "print", text = text }
 	end
-	term.write(1, text .. "\n")
+	term.write(1, json.encode(plain(fields, {}, 0), { binary = "escape" })
+		.. "\n")
 end
 
+-- One object a print; pieces of io.write are gathered up to the line's end.
 function Jsonl.print(text)
-	line { type = "print", text = (text:gsub("\n$", "")) }
+	partial = partial .. text
+	if partial:sub(-1) == "\n" or #partial > PARTIAL then
+		text, partial = partial:gsub("\n$", ""), ""
+		line { type = "print", text = text }
+	end
+end
+
+-- Help and the like, which has no rows.
+function Jsonl.text(_, text)
+	line { type = "text", text = (text:gsub("\n$", "")) }
 end
 
 function Jsonl.result(_, ...)
 	for n = 1, select("#", ...) do
-		line { type = "result", value = (select(n, ...)) }
+		local value = select(n, ...)
+		if value == nil then value = term.null end
+		line { type = "result", value = value }
 	end
 end
 
@@ -134,10 +231,12 @@ end
 
 function Jsonl.error(_, e, code)
 	local err = require "opsh.c.err"
-	if not err.is(e) then e = { kind = "lua", message = tostring(e) } end
+	if not err.is(e) then
+		e = { kind = "lua", message = report.thrown(e), value = e }
+	end
 	line { type = "error", kind = e.kind, code = e.code, message = e.message,
 		target = e.target, op = e.op, phase = e.phase, outcome = e.outcome,
-		hint = e.hint, where = e.where, exit = code }
+		hint = e.hint, where = e.where, value = e.value, exit = code }
 end
 
 function Jsonl.done(_, fields)
@@ -146,18 +245,22 @@ function Jsonl.done(_, fields)
 		withheld = fields.withheld, journal = fields.dir }
 end
 
+-- What was raised and is no error object, as text.
+function report.thrown(e)
+	if type(e) ~= "table" then return text_of(e) end
+	local ok, text = pcall(plain, e, {}, 0)	-- its metamethods may raise
+	if not ok then return "table" end
+	return type(text) == "string" and text or "error value "
+		.. require("opsh.c.json").encode(text, { binary = "escape" })
+end
+
 local FORMATS = { text = Text, jsonl = Jsonl }
 
----The report of this run. Raises kind usage for a format that isn't there.
+---The report of this run.
 ---@param format? "text"|"jsonl"
 ---@return table
 function report.new(format)
-	local class = FORMATS[format or "text"]
-	if not class then
-		require("run.fail").usage("--output %s is not built in (text, jsonl)",
-			format)
-	end
-	return setmetatable({}, class)
+	return setmetatable({}, FORMATS[format or "text"])
 end
 
 return report
