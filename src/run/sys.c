@@ -86,9 +86,9 @@ static int l_sys_read(lua_State *L)
 
 	if (stat(path, &st))
 		return push_errno(L, path);
-	/* what isn't a regular file has no size: room for all we take */
-	cap = S_ISREG(st.st_mode) && (size_t)st.st_size < max
-		? (size_t)st.st_size + 1 : max + 1;
+	/* no regular file, or one of /proc: no size, room for all we take */
+	cap = S_ISREG(st.st_mode) && st.st_size > 0 &&
+	      (size_t)st.st_size < max ? (size_t)st.st_size + 1 : max + 1;
 	buf = lua_newuserdatauv(L, cap, 0);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
