@@ -15,13 +15,6 @@
 #include "effect/policy.h"
 #include "effect/record.h"
 
-const char *effect_class_name(enum effect_class cls)
-{
-	static const char *const names[] = { "read", "write", "destructive" };
-
-	return names[cls];
-}
-
 static _Noreturn void refuse(lua_State *L, const struct effect *f,
 			     const struct effect_call *call,
 			     const struct err *e)

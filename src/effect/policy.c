@@ -12,6 +12,13 @@
 static enum mode mode = MODE_READ;
 static const char *const names[] = { "read", "plan", "write" };
 
+const char *effect_class_name(enum effect_class cls)
+{
+	static const char *const names[] = { "read", "write", "destructive" };
+
+	return names[cls];
+}
+
 enum mode policy_mode(void)
 {
 	return mode;
