@@ -14,9 +14,9 @@ static const char *const names[] = { "read", "plan", "write" };
 
 const char *effect_class_name(enum effect_class cls)
 {
-	static const char *const names[] = { "read", "write", "destructive" };
+	static const char *const classes[] = { "read", "write", "destructive" };
 
-	return names[cls];
+	return classes[cls];
 }
 
 enum mode policy_mode(void)
