@@ -127,21 +127,14 @@ local function offer_undo(ctx, args)
 	end
 	ctx.err(("these steps can be undone: %s\n"):format(
 		table.concat(names, ", ")))
-	if sys.getenv "CI" or not term.is_tty(0) or not term.is_tty(2) then
+	if not session.interactive() then
 		ctx.err "run with --undo to undo them when a later step fails\n"
 	elseif term.prompt("type 'undo' to undo them: ", {}) == "undo" then
 		undo_all(ctx)
 	end
 end
 
-local PLAN_TEXT = 100
-
--- A request of ten thousand keys is told by its beginning; jsonl has all of it.
-local function shorten(text)
-	if #text <= PLAN_TEXT then return text end
-	local cut = utf8.offset(text, 0, PLAN_TEXT) or PLAN_TEXT
-	return text:sub(1, cut - 1) .. "..."
-end
+local PLAN_TEXT = 100	-- of a request in a table; jsonl has all of it
 
 -- The plan is a view of the record: what was withheld, in order.
 local function print_plan(ctx)
@@ -151,7 +144,8 @@ local function print_plan(ctx)
 		if record.type == "withheld" then
 			rows[#rows + 1] = { ["#"] = #rows + 1, step = record.step,
 				target = record.target, class = record.class,
-				write = ctx.output == "text" and shorten(record.request)
+				write = ctx.output == "text"
+					and words.shorten(record.request, PLAN_TEXT)
 					or record.request, items = record.items,
 				asks = record.approval and "approval" or nil }
 		end

@@ -98,4 +98,19 @@ function words.hint(word, names)
 	return best ~= "" and best or (" (known: %s)"):format(words.list(names))
 end
 
+---The beginning of a long text, cut between characters, with "..." when cut.
+---@param text string?
+---@param max integer bytes
+---@return string?
+function words.shorten(text, max)
+	if not text or #text <= max then
+		return text
+	end
+	local cut = max
+	while cut > 1 and text:byte(cut + 1) & 0xc0 == 0x80 do
+		cut = cut - 1
+	end
+	return text:sub(1, cut) .. "..."
+end
+
 return words

@@ -3,6 +3,7 @@
 -- and changes nothing.
 local fail = require "run.fail"
 local journal = require "run.journal"
+local words = require "run.words"
 
 local function what(r)
 	if r.request and r.request ~= "" then return r.request end
@@ -25,7 +26,7 @@ local function merge(by_seq, r)
 	row.error = r.error and r.error.message
 end
 
-local function read(dir, all)
+local function read(dir, all, width)
 	local rows, by_seq, t0 = {}, {}, nil
 	for r in journal.records(dir) do
 		t0 = t0 or r.mono
@@ -35,11 +36,12 @@ local function read(dir, all)
 			local row = { at = ("+%.3f"):format(r.mono - t0),
 				step = r.step or r.type == "step" and r.name or nil,
 				event = r.type == "intent" and r.class or r.type,
-				target = r.target, what = what(r),
+				target = r.target, what = words.shorten(what(r), width),
 				outcome = r.outcome or r.state or r.how
 					or r.ok ~= nil and (r.ok and "ok" or "failed") or nil,
 				seconds = r.duration, count = r.count or r.items,
-				error = r.error and (r.error.message or tostring(r.error)) }
+				error = words.shorten(r.error and (r.error.message
+					or tostring(r.error)), width) }
 			if r.type == "intent" then
 				row.outcome = "in doubt"	-- until its outcome is read
 				by_seq[r.seq] = row
@@ -67,7 +69,8 @@ return {
 			fail.usage("timeline: unexpected argument '%s'", args[2])
 		end
 		local run, dir = journal.find(args[1])
-		local rows = read(dir, args.options.reads)
+		local rows = read(dir, args.options.reads,
+			ctx.output == "text" and 80 or math.huge)
 		if ctx.output == "text" then
 			ctx.err(("run %s, %d events\n"):format(run, #rows))
 			if #rows > 200 and not args.options.all then
