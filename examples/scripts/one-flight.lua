@@ -1,4 +1,5 @@
--- one-flight: what the cache knows of a flight: value, type, lifetime, size.
+-- one-flight: what the cache knows of a flight: value, type, lifetime, size. Reads
+-- only.
 --   opsh run examples/scripts/one-flight.lua UAL123 --target cache=redis://localhost
 local flight = ... or error("a call sign is needed, such as UAL123", 0)
 local key = "flights::" .. flight

@@ -53,6 +53,7 @@ end
 ---Runs f(...) in a task of its own after so many seconds.
 ---@param seconds number
 ---@param f function
+---@param ... any its arguments
 ---@return userdata task with :wait() and :cancel()
 function timer.after(seconds, f, ...)
 	number(seconds, "seconds", 0)

@@ -1,4 +1,6 @@
--- opsh resume: goes on with a run of a playbook that was interrupted.
+-- opsh resume: goes on with a run of a playbook that was interrupted. Owns the
+-- words of the command; run.resume judges what ended and what is in doubt. Must
+-- not guess: a person is asked.
 return {
 	summary = "go on with a run that was interrupted",
 	usage = "RUN|last [NAME=VALUE ...]",
