@@ -65,6 +65,12 @@ function term.columns() end
 ---@return integer columns
 function term.width(text) end
 
+---Writes what is queued, waiting at most a second for a slow reader: before a
+---child that writes to the same place is started. Takes the status line away.
+---
+---Example: `term.flush()`
+function term.flush() end
+
 ---The escaped form of a text.
 ---
 ---Example: `term.escape("a\27b") --> "a\\x1bb"`

@@ -5,14 +5,14 @@
 -- dialogue only.
 local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
-local sys = require "opsh.c.sys"
 local term = require "opsh.c.term"
 local session = require "run.session"
 
 local OPTIONS = { verb = "string", count = "number", sample = "table",
 	ask = "string", note = "string", unit = "string" }
 
-local SAMPLE = 8
+local SAMPLE = 8		-- how many of it are shown
+local SAMPLE_WIDTH = 200	-- columns of each
 
 local function check(opts)
 	if type(opts) ~= "table" then
@@ -36,7 +36,7 @@ end
 local function sample_text(sample)
 	local parts = {}
 	for n = 1, math.min(SAMPLE, #sample) do
-		parts[n] = tostring(sample[n])
+		parts[n] = term.cell(tostring(sample[n]), SAMPLE_WIDTH)
 	end
 	if #sample > SAMPLE then parts[#parts + 1] = "..." end
 	return table.concat(parts, "\n            ")
@@ -56,14 +56,21 @@ local function describe(object, opts)
 			.. (config.protected and " (protected)" or "") }
 	end
 	if opts.count then
-		lines[#lines + 1] = { "count", ("%d %s"):format(opts.count,
-			opts.unit or "") }
+		lines[#lines + 1] = { "count", ("%d%s"):format(opts.count,
+			opts.unit and " " .. opts.unit or "") }
 	end
 	if opts.sample and #opts.sample > 0 then
 		lines[#lines + 1] = { "sample", sample_text(opts.sample) }
 	end
 	if opts.note then lines[#lines + 1] = { "note", opts.note } end
 	return lines
+end
+
+-- Nobody agrees to a target that was not asked who it is.
+local function meet(client, object)
+	local kind = not object:identity() and object:kind() ~= "local"
+		and require("opsh." .. object:kind()).kind
+	if kind and kind.ping then kind.ping(client) end
 end
 
 local function show(object, opts)
@@ -84,10 +91,6 @@ local function refuse(object, opts, why)
 		.. "terminal: --approve %s"):format(name) }, 0)
 end
 
-local function interactive()
-	return not sys.getenv "CI" and term.is_tty(0) and term.is_tty(2)
-end
-
 ---Passes the guard of a target for a verb, or raises kind guard. In a plan it
 ---passes, and the record says that a run would ask. On a protected environment
 ---the target's name is asked as well. A count of 0 asks nothing.
@@ -97,6 +100,7 @@ end
 return function(client, opts)
 	check(opts)
 	local object = session.target_of(client)
+	meet(client, object)
 	local fields = { target = object:name(), verb = opts.verb,
 		count = opts.count, sample = opts.sample }
 	local how = effect.mode() == "plan" and "plan" or object:passed ""
@@ -109,7 +113,7 @@ return function(client, opts)
 		effect.record("guard", fields)
 		return how
 	end
-	if not interactive() then
+	if not session.interactive() then
 		refuse(object, opts, "needs a person at a terminal, or --approve "
 			.. object:name())
 	end

@@ -6,8 +6,10 @@ local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
 local term = require "opsh.c.term"
 local session = require "run.session"
+local sys = require "opsh.c.sys"
 
 local real_io, real_os = io, os
+local SIGINT = 2
 local M = {}
 
 local function quote(...)
@@ -57,11 +59,23 @@ function M.os.tmpname()
 	return call("write", "tmpname", "", real_os.tmpname)
 end
 
+-- While it waits for the child, C ignores the Ctrl-C that ends the child: the
+-- run ends with it all the same.
+-- In jsonl its stdout is none of ours: it goes to stderr.
+local function execute(command)
+	if session.globals.output == "jsonl" then
+		command = "exec 1>&2\n" .. command
+	end
+	local done, how, number = real_os.execute(command)
+	if how == "signal" and number == SIGINT then sys.interrupt() end
+	return done, how, number
+end
+
 function M.os.execute(command)
 	if command == nil then return true end
 	term.flush()
 	return call("destructive", "execute", text(command, 1, "execute"),
-		real_os.execute, command)
+		execute, command)
 end
 
 function M.os.exit(code)
@@ -71,6 +85,7 @@ function M.os.exit(code)
 		error("os.exit takes an integer from 0 to 255 or a boolean", 2)
 	end
 	session.exit = code
+	sys.leave()		-- no pcall keeps it; returns while unwinding only
 	error(err.new { kind = "cancelled", code = "EXIT", exit_code = code,
 		message = ("os.exit(%d)"):format(code) }, 0)
 end

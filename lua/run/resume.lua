@@ -159,7 +159,7 @@ local function ask(name, intents)
 	local term = require "opsh.c.term"
 	local text = ("step '%s' is in doubt: the outcome of %s is not known")
 		:format(name, describe(intents))
-	if sys.getenv "CI" or not term.is_tty(0) or not term.is_tty(2) then
+	if not session.interactive() then
 		error(err.new { kind = "unknown", message = text, hint = "look at the "
 			.. "target, then resume at a terminal and say 'applied' or 'not'; "
 			.. "a step with a probe, or idempotent, settles it by itself" }, 0)

@@ -94,6 +94,13 @@ function session.target_of(client)
 	return object
 end
 
+---Is there a person who can answer? Not in CI, nor without a terminal.
+---@return boolean
+function session.interactive()
+	local term = require "opsh.c.term"
+	return (sys.getenv "CI" or "") == "" and term.is_tty(0) and term.is_tty(2)
+end
+
 -- The machine itself, for os and io.
 function session.host()
 	if not session.here then

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "core/exit.h"
 #include "core/lx.h"
 #include "core/sig.h"
+#include "core/task.h"
 #include "effect/digest.h"
 #include "run/host.h"
 
@@ -305,6 +307,22 @@ static int l_sys_signal(lua_State *L)
 	return 1;
 }
 
+/* leave(): cancels the run; raises it here and now */
+static int l_sys_leave(lua_State *L)
+{
+	task_cancel(task_root(), CANCEL_ASKED);
+	task_check(L);
+	return 0;
+}
+
+/* interrupt(): as if Ctrl-C had been typed */
+static int l_sys_interrupt(lua_State *L)
+{
+	raise(SIGINT);
+	task_check(L);
+	return 0;
+}
+
 /* kinds() -> {binding = "schemes"}: what src/bind/bindings.def lists */
 static int l_sys_kinds(lua_State *L)
 {
@@ -373,6 +391,8 @@ int luaopen_opsh_c_sys(lua_State *L)
 		{ "hostname", l_sys_hostname }, { "getenv", l_sys_getenv },
 		{ "sha256", l_sys_sha256 }, { "exits", l_sys_exits },
 		{ "exit_code", l_sys_exit_code }, { "signal", l_sys_signal },
+		{ "leave", l_sys_leave },
+		{ "interrupt", l_sys_interrupt },
 		{ "kinds", l_sys_kinds }, { "file", l_sys_file },
 		{ "files", l_sys_files },
 		{ "playbook_dir", l_sys_playbook_dir }, { NULL, NULL }

@@ -146,6 +146,15 @@ static int l_term_ours(lua_State *L)
 	return wait_for_room(L, fd);
 }
 
+/* flush(): what is queued goes first, before a child writes to the same place;
+ * at most a second, as its reader may sleep */
+static int l_term_flush(lua_State *L)
+{
+	(void)L;
+	out_finish(1);
+	return 0;
+}
+
 /* status(line|nil) */
 static int l_term_status(lua_State *L)
 {
@@ -323,6 +332,7 @@ int luaopen_opsh_c_term(lua_State *L)
 		{ "colour", l_term_colour },
 		{ "columns", l_term_columns },
 		{ "escape", l_term_escape },
+		{ "flush", l_term_flush },
 		{ "is_tty", l_term_is_tty },
 		{ "mask", l_term_mask },
 		{ "ours", l_term_ours },
