@@ -70,6 +70,7 @@ group fault 300 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
 group live 900 tests/live/run.sh
 group resume 180 tests/live/resume.sh
+group readme 120 tests/live/readme.sh
 group install 120 tests/live/install.sh
 group fuzz 900 tests/fuzz/run.sh
 
