@@ -160,6 +160,12 @@ void op_deadline(struct op *op, double seconds)
 
 int op_park(lua_State *L, struct op *op)
 {
+	struct err e;
+
+	if (op->detached) {	/* its deadline found no memory for a timer */
+		e = op->err;
+		err_raise(L, &e);
+	}
 	op_start(op);
 	return task_park(L, op);
 }
