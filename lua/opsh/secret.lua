@@ -92,9 +92,11 @@ function M.command(argv)
 	return lazy(argv[1], function()
 		local r = require("opsh.c.child").run(argv, { timeout = 30, max = MAX })
 		if r.signal or r.status ~= 0 then
-			refuse("secret command '%s' failed: %s", argv[1], r.signal
+			local said = r.stderr:match "[^\r\n]+"
+			refuse("secret command '%s' failed: %s%s", argv[1], r.signal
 				and "killed by signal " .. r.signal
-				or "exit status " .. tostring(r.status))
+				or "exit status " .. tostring(r.status),
+				said and ": " .. said or "")
 		end
 		return r.stdout
 	end)

@@ -1,6 +1,7 @@
 /*
- * child: posix_spawn and one pipe on the loop. The child is waited for with
- * waitpid when its pipe ends or its pidfd is ready, never blocking.
+ * child: posix_spawn and two pipes on the loop. The child is waited for with
+ * waitpid when its stdout ends or its pidfd is ready, never blocking. Must not
+ * let it write to our terminal: what it says is told by who asked.
  */
 #include "core/child.h"
 
@@ -21,19 +22,26 @@
 #include "core/op.h"
 
 #define KILL_AFTER 2.0		/* seconds between TERM and KILL */
+#define STDERR_MAX 1024		/* of stderr that is kept */
 
 extern char **environ;
+
+struct output {
+	int fd;			/* owned; -1 closed */
+	int over;		/* max was passed: the rest is dropped */
+	size_t max;
+	struct buf data;	/* owned */
+	struct loop_watch *watch;	/* owned */
+};
 
 struct child_op {
 	struct op op;
 	pid_t pid;		/* 0 once reaped */
-	int out, pidfd;		/* owned; -1 closed */
+	int pidfd;		/* owned; -1 closed */
 	int status;
-	int over;		/* max was passed: output is read and dropped */
-	size_t max;
-	struct buf data;	/* owned */
-	struct loop_watch *out_watch, *pid_watch;	/* owned */
-	struct loop_timer *kill_timer;			/* owned */
+	struct output out, err;
+	struct loop_watch *pid_watch;	/* owned */
+	struct loop_timer *kill_timer;	/* owned */
 	char name[128];
 };
 
@@ -44,11 +52,37 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static void close_out(struct child_op *c)
+static void output_close(struct output *o)
 {
-	loop_watch_free(c->out_watch);
-	c->out_watch = NULL;
-	close_fd(&c->out);
+	loop_watch_free(o->watch);
+	o->watch = NULL;
+	close_fd(&o->fd);
+}
+
+static void output_release(struct output *o)
+{
+	output_close(o);
+	mem_wipe(o->data.cap ? o->data.data : NULL, o->data.cap);
+	buf_release(&o->data);
+}
+
+/* Takes what is there; what is too much is drained, as the child must not
+ * block. Closed at its end. */
+static void output_take(struct output *o)
+{
+	char chunk[16384];
+	ssize_t n = 0;
+	size_t fits;
+
+	while (o->fd >= 0 && (n = read(o->fd, chunk, sizeof chunk)) > 0) {
+		fits = o->max - o->data.len;
+		if (fits < (size_t)n)
+			o->over = 1;
+		buf_add(&o->data, chunk, fits < (size_t)n ? fits : (size_t)n);
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	output_close(o);
 }
 
 /* Reaps without waiting; 1 when the child is gone. */
@@ -74,25 +108,34 @@ static int reap(struct child_op *c)
 	return 1;
 }
 
+/* It is gone: takes what it wrote. A grandchild may hold the pipes open. */
+static void finish(struct child_op *c)
+{
+	output_take(&c->out);
+	output_take(&c->err);
+	output_close(&c->out);
+	output_close(&c->err);
+	op_done(&c->op);
+}
+
 static void on_out(void *arg, int events, int status)
 {
 	struct child_op *c = arg;
-	char chunk[16384];
-	ssize_t n;
 
 	(void)events;
 	(void)status;
-	while ((n = read(c->out, chunk, sizeof chunk)) > 0) {
-		if (c->data.len + (size_t)n > c->max)
-			c->over = 1;	/* drained: the child must not block */
-		else
-			buf_add(&c->data, chunk, (size_t)n);
-	}
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	close_out(c);
-	if (reap(c))
-		op_done(&c->op);
+	output_take(&c->out);
+	if (c->out.fd < 0 && reap(c))
+		finish(c);
+}
+
+static void on_err(void *arg, int events, int status)
+{
+	struct child_op *c = arg;
+
+	(void)events;
+	(void)status;
+	output_take(&c->err);
 }
 
 static void on_exit_of(void *arg, int events, int status)
@@ -101,13 +144,8 @@ static void on_exit_of(void *arg, int events, int status)
 
 	(void)events;
 	(void)status;
-	if (!reap(c))
-		return;
-	/* take what it wrote; a grandchild may hold the pipe open */
-	if (c->out >= 0)
-		on_out(c, LOOP_READ, 0);
-	close_out(c);
-	op_done(&c->op);
+	if (reap(c))
+		finish(c);
 }
 
 static void on_kill(void *arg)
@@ -146,27 +184,28 @@ static void child_release(struct op *op)
 	}
 	loop_watch_free(c->pid_watch);
 	loop_timer_free(c->kill_timer);
-	close_out(c);
 	close_fd(&c->pidfd);
-	mem_wipe(c->data.cap ? c->data.data : NULL, c->data.cap);
-	buf_release(&c->data);
+	output_release(&c->out);
+	output_release(&c->err);
 }
 
 static int child_push(lua_State *L, struct op *op)
 {
 	struct child_op *c = (struct child_op *)op;
 
-	if (c->over)
+	if (c->out.over)
 		err_raisef(L, ERR_LIMIT, "", "'%s' wrote more than %zu bytes",
-			   c->name, c->max);
-	if (!buf_ok(&c->data))
+			   c->name, c->out.max);
+	if (!buf_ok(&c->out.data) || !buf_ok(&c->err.data))
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
-	lua_createtable(L, 0, 2);
+	lua_createtable(L, 0, 3);
 	lua_pushinteger(L, WIFSIGNALED(c->status) ? WTERMSIG(c->status)
 						  : WEXITSTATUS(c->status));
 	lua_setfield(L, -2, WIFSIGNALED(c->status) ? "signal" : "status");
-	lua_pushlstring(L, c->data.data, c->data.len);
+	lua_pushlstring(L, c->out.data.data, c->out.data.len);
 	lua_setfield(L, -2, "stdout");
+	lua_pushlstring(L, c->err.data.data, c->err.data.len);
+	lua_setfield(L, -2, "stderr");
 	return 1;
 }
 
@@ -175,8 +214,9 @@ static const struct op_class child_class = {
 	.release = child_release
 };
 
-/* 0 or errno. Its stdout is `out`; nothing else of ours reaches it. */
-static int spawn(pid_t *pid, char **argv, int out)
+/* 0 or errno. Its stdout is `out`, its stderr `err`; nothing else of ours
+ * reaches it. */
+static int spawn(pid_t *pid, char **argv, int out, int err)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
@@ -193,6 +233,8 @@ static int spawn(pid_t *pid, char **argv, int out)
 	if (!code)
 		code = posix_spawn_file_actions_adddup2(&fa, out, 1);
 	if (!code)
+		code = posix_spawn_file_actions_adddup2(&fa, err, 2);
+	if (!code)
 		code = posix_spawn_file_actions_addclosefrom_np(&fa, 3);
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setsigmask(&attr, &none);
@@ -207,33 +249,48 @@ static int spawn(pid_t *pid, char **argv, int out)
 	return code;
 }
 
+/* Our end is o->fd; gives the child's, -1 and errno. */
+static int output_open(struct output *o)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -1;
+	o->fd = fds[0];
+	fcntl(o->fd, F_SETFL, O_NONBLOCK);
+	return fds[1];
+}
+
 static void start(lua_State *L, struct child_op *c, char **argv)
 {
-	int pipefd[2], code;
+	int out = output_open(&c->out);
+	int err = out < 0 ? -1 : output_open(&c->err);
+	int code = err < 0 ? errno : spawn(&c->pid, argv, out, err);
 
-	if (pipe2(pipefd, O_CLOEXEC))
+	close_fd(&out);
+	if (err < 0)
 		err_raisef(L, ERR_IO, "", "cannot make a pipe: %s",
-			   strerror(errno));
-	c->out = pipefd[0];
-	code = spawn(&c->pid, argv, pipefd[1]);
-	close(pipefd[1]);
+			   strerror(code));
+	close_fd(&err);
 	if (code) {
 		c->pid = 0;
 		err_raisef(L, ERR_IO, "", "cannot start '%s': %s", c->name,
 			   strerror(code));
 	}
-	fcntl(c->out, F_SETFL, O_NONBLOCK);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
-	c->out_watch = loop_watch_new(c->out, on_out, c);
+	c->out.watch = loop_watch_new(c->out.fd, on_out, c);
+	c->err.watch = loop_watch_new(c->err.fd, on_err, c);
 	if (c->pidfd >= 0)
 		c->pid_watch = loop_watch_new(c->pidfd, on_exit_of, c);
-	if (!c->out_watch || !c->pid_watch)
+	if (!c->out.watch || !c->err.watch || !c->pid_watch)
 		err_raisef(L, ERR_LIMIT, "", "cannot watch '%s'", c->name);
-	loop_watch_set(c->out_watch, LOOP_READ);
+	loop_watch_set(c->out.watch, LOOP_READ);
+	loop_watch_set(c->err.watch, LOOP_READ);
 	loop_watch_set(c->pid_watch, LOOP_READ);
 }
 
-/* run(argv, {timeout = seconds, max = bytes}) -> {status | signal, stdout} */
+/* run(argv, {timeout = seconds, max = bytes}) -> {status | signal, stdout,
+ * stderr: its first 1 KiB} */
 static int l_child_run(lua_State *L)
 {
 	static const char *const names[] = { "timeout", "max", NULL };
@@ -256,9 +313,11 @@ static int l_child_run(lua_State *L)
 	}
 	argv[n] = NULL;
 	c = (struct child_op *)op_new(L, &child_class, sizeof *c);
-	c->out = c->pidfd = -1;
-	buf_init(&c->data);
-	c->max = (size_t)lx_opt_int(L, 2, "max", 1 << 20);
+	c->out.fd = c->err.fd = c->pidfd = -1;
+	buf_init(&c->out.data);
+	buf_init(&c->err.data);
+	c->out.max = (size_t)lx_opt_int(L, 2, "max", 1 << 20);
+	c->err.max = STDERR_MAX;
 	snprintf(c->name, sizeof c->name, "%s", argv[0]);
 	start(L, c, argv);
 	op_deadline(&c->op, timeout);

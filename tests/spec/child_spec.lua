@@ -7,16 +7,32 @@ local secret = require "opsh.secret"
 
 describe("child.run", function()
 	it("gives stdout and status", function()
-		eq(child.run { "printf", "%s", "a b" }, { status = 0, stdout = "a b" })
+		eq(child.run { "printf", "%s", "a b" }, { status = 0, stdout = "a b",
+			stderr = "" })
 		eq(child.run({ "sh", "-c", "echo x; exit 3" }, { timeout = 5 }),
-			{ status = 3, stdout = "x\n" })
-		eq(child.run { "sh", "-c", "kill -9 $$" }, { signal = 9, stdout = "" })
+			{ status = 3, stdout = "x\n", stderr = "" })
+		eq(child.run { "sh", "-c", "kill -9 $$" }, { signal = 9, stdout = "",
+			stderr = "" })
 	end)
 	it("has no input and none of our descriptors", function()
 		eq(child.run({ "cat" }).stdout, "")
 		eq(child.run({ "sh", "-c", "ls /proc/self/fd | wc -l" }).stdout:gsub(
 			"%s", ""), "4")
 	end)
+	it("keeps the beginning of stderr, and drains the rest", function()
+		local r = child.run { "sh", "-c",
+			"echo why >&2; echo out; yes | head -c 200000 >&2; exit 1" }
+		eq(r.status, 1)
+		eq(r.stdout, "out\n")
+		eq(#r.stderr, 1024)
+		eq(r.stderr:sub(1, 6), "why\ny\n")
+	end)
+	it("returns though a grandchild holds stderr", function()
+		local began = task.now()
+		eq(child.run({ "sh", "-c", "exec >&-; sleep 20 & echo x >&2" }).stderr,
+			"x\n")
+		ok(task.now() - began < 2)
+	end, { plain = true })
 	it("says what can't be started", function()
 		local e = raises("io", child.run, { "no-such-program-here" })
 		ok(e.message:find("no-such-program-here", 1, true))
@@ -59,5 +75,11 @@ describe("secret.command", function()
 			secret.command { "sh", "-c", "echo secretsecret; exit 4" })
 		ok(e.message:find "exit status 4")
 		ok(not e.message:find "secretsecret")
+	end)
+	it("tells the first line of what the program said", function()
+		local e = raises("config", secret.resolve, secret.command { "sh", "-c",
+			"printf 'no key \\033[31m\\nsecond line\\n' >&2; exit 2" })
+		eq(e.message, "secret command 'sh' failed: exit status 2: "
+			.. "no key \27[31m")
 	end)
 end)
