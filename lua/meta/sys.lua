@@ -81,6 +81,12 @@ function sys.exit_code(e) end
 ---@return integer number 0 for none
 function sys.signal() end
 
+---Cancels the run; raises that here and now.
+function sys.leave() end
+
+---As if Ctrl-C had been typed.
+function sys.interrupt() end
+
 ---The bindings of src/bind/bindings.def.
 ---@return table<string, string> name -> its URL schemes, separated by spaces
 function sys.kinds() end

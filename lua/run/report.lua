@@ -2,7 +2,6 @@
 -- object a line (every line parses, whatever happens). One report a run. Owns
 -- the formats of --output; must not decide what happens.
 local term = require "opsh.c.term"
-local session = require "run.session"
 
 local report = {}
 

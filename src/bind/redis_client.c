@@ -320,6 +320,7 @@ static const struct op_class turn_class = {
 	"redis turn", NULL, turn_push, turn_release
 };
 
+/* turn(): waits until the loop has turned once; raises when it is cancelled */
 static int l_turn(lua_State *L)
 {
 	struct turn_op *turn = (struct turn_op *)op_new(L, &turn_class,
@@ -528,7 +529,7 @@ static int l_lease(lua_State *L)
 	lua_setiuservalue(L, -2, 1);
 	lease->c = redis_lease(rc, &e);
 	if (!lease->c)
-		err_raise(L, &e);
+		return err_raise(L, &e);
 	lease->c->used = lease->c->state == REDIS_READY;
 	return 1;
 }

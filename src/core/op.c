@@ -69,9 +69,11 @@ struct op *op_new(lua_State *L, const struct op_class *cls, size_t size)
 	*slot = NULL;
 	luaL_setmetatable(L, SLOT_META);
 	op = mem_zalloc(size);
-	if (!op)
+	if (!op) {
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory for '%s'",
 			   cls->name);
+		return NULL;
+	}
 	op->cls = cls;
 	op->slot = (void **)slot;
 	*slot = op;

@@ -1,5 +1,6 @@
 -- redis: what the specs of Redis share: clients that are closed at a test's end,
--- and the fault tools. Loaded with dofile; owns nothing.
+-- and the fault tools. Loaded with dofile. Owns nothing: the servers are those of
+-- examples/stack.
 local redis = require "opsh.redis"
 local effect = require "opsh.c.effect"
 local target = require "opsh.c.target"

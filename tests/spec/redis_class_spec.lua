@@ -1,5 +1,6 @@
 -- redis_class: what a command is judged to be, what the boundary makes of it, and
--- who the server is. Against a real server, and a scripted one.
+-- who the server is. Against a real server, and a scripted one. Owns what its
+-- cases put there.
 local R = dofile "tests/lib/redis.lua"
 local c = require "opsh.c.redis"
 local effect = require "opsh.c.effect"

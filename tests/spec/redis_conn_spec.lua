@@ -1,5 +1,6 @@
 -- redis_conn: ways to reach a server: TCP, unix socket, TLS, users, Sentinel,
--- Cluster; and how it is said when one is closed. Against real servers.
+-- Cluster; and how it is said when one is closed. Against real servers. Owns no
+-- server: stops none.
 local R = dofile "tests/lib/redis.lua"
 
 local env = os.getenv

@@ -1,5 +1,6 @@
 -- redis_fault: broken networks and broken servers (FAULTS 12 to 17, 25 to 27).
 -- What must be known afterwards: was it applied, not applied, or can't be told.
+-- Owns its proxies and scripted servers.
 local R = dofile "tests/lib/redis.lua"
 local task = require "opsh.task"
 

@@ -1,5 +1,6 @@
 -- redis_many: pipelines, transactions, scripts, scans, blocking calls and
--- subscriptions. Against a real server.
+-- subscriptions. Against a real server. Owns the keys and channels that its cases
+-- use.
 local R = dofile "tests/lib/redis.lua"
 local null = require("opsh.json").null
 local task = require "opsh.task"
@@ -203,6 +204,7 @@ describe("redis scan", function()
 		end
 		cache:sadd("set", "x")
 		for m in cache:sscan "set" do eq(m, "x") end
+		-- luacheck: ignore 512 (left early on purpose)
 		for _ in cache:scan { match = "scan:*", count = 10 } do break end
 		raises("unknown option", function() cache:scan { mach = "x" } end)
 		cache:pipeline("UNLINK", (function()

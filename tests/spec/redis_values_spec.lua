@@ -1,5 +1,6 @@
 -- redis_values: arguments as they are sent, replies as they come back, and the
--- usual readings of them. Against a real server.
+-- usual readings of them. Against a real server. Owns the keys that its cases
+-- write.
 local R = dofile "tests/lib/redis.lua"
 local null = require("opsh.json").null
 
