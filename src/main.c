@@ -15,6 +15,7 @@
 #include "effect/redact.h"
 #include "run/host.h"
 #include "term/out.h"
+#include "term/prompt.h"
 
 static struct redact_stream streams[2];
 
@@ -147,6 +148,7 @@ int main(int argc, char **argv)
 	out_on_dead(on_dead);
 	record_on_lost(on_lost);
 	sig_init();
+	sig_on_leave(prompt_restore);
 	L = host_new();		/* its collector rests until user code runs */
 	if (!L) {
 		out_finish(1);

@@ -15,6 +15,12 @@ static volatile sig_atomic_t first;	/* signal number */
 static volatile sig_atomic_t ints;	/* Ctrl-C so far */
 static volatile sig_atomic_t pending;	/* not yet handed on */
 static int ticks;			/* tasks with a deadline */
+static void (*volatile on_leave)(void);
+
+void sig_on_leave(void (*cb)(void))
+{
+	on_leave = cb;
+}
 
 void sig_arm_hook(void)
 {
@@ -27,8 +33,12 @@ void sig_arm_hook(void)
 
 static void on_signal(int sig)
 {
-	if (sig == SIGINT && ++ints >= 3)
-		_exit(128 + SIGINT);	/* stuck in a C function: leave */
+	if (sig == SIGINT && ++ints >= 3) {
+		/* stuck in a C function: leave */
+		if (on_leave)
+			on_leave();
+		_exit(128 + SIGINT);
+	}
 	if (!first)
 		first = sig;
 	pending = sig;

@@ -8,6 +8,9 @@
 
 void sig_init(void);		/* installs the handlers, ignores SIGPIPE */
 int sig_caught(void);		/* first of INT, TERM, HUP that came; 0 none */
+/* Called, in the handler, when a third Ctrl-C ends the process on the spot:
+ * async-signal-safe. NULL: nothing. */
+void sig_on_leave(void (*cb)(void));
 void sig_forget(void);		/* the REPL's next line starts anew */
 
 #endif
