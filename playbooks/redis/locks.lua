@@ -154,8 +154,9 @@ return {
   },
   checks = {
     { "owner goes with release", function(_, p)
-      return p.release ~= nil or p.owner == nil, "owner is given, release "
-        .. "is not"
+      if p.owner and not p.release then
+        return false, "owner is given, release is not"
+      end
     end },
   },
   example = {
