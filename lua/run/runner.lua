@@ -93,6 +93,16 @@ local function describe_targets(chosen)
 	return out
 end
 
+-- A lock that is asked for and not taken must not go unsaid.
+local function warn_lock(pb)
+	if not pb.lock or effect.mode() == "plan" then return end
+	local text = ("playbook '%s' asks for the lock '%s'; this build takes no "
+		.. "locks: see to it that nobody else runs it now"):format(pb.name,
+		pb.lock)
+	require("opsh.log").warn("%s", text)
+	effect.record("note", { text = text })
+end
+
 -- The playbook as run lies beside its journal.
 local function keep_copy(pb)
 	local ok, why = sys.save(session.began.dir .. "/playbook.lua", pb.source)
@@ -212,6 +222,7 @@ local function run_playbook(ctx, pb, args, mode)
 		sha256 = sys.sha256(pb.source), params = shown(values),
 		bind = session.globals.bind, targets = describe_targets(chosen) }, true)
 	keep_copy(pb)
+	warn_lock(pb)
 	check_binaries(pb)
 	local clients = open_clients(pb, chosen)
 	preflight(clients, chosen)
