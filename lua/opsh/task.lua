@@ -5,14 +5,19 @@ local c = require "opsh.c.task"
 
 local M = { spawn = c.spawn, sleep = c.sleep, now = c.now }
 
-local function start(fs)
+-- Spawns fs[1] to fs[n]; all of them or, when one can't be, none.
+local function start(fs, n)
 	local handles = {}
-	for i, f in ipairs(fs) do
-		if type(f) ~= "function" then
-			error(("function expected, got %s at %d"):format(type(f), i), 3)
+	for i = 1, n do
+		if type(fs[i]) ~= "function" then
+			error(("function expected, got %s at %d"):format(type(fs[i]), i), 3)
 		end
 	end
-	for i, f in ipairs(fs) do handles[i] = c.spawn(f) end
+	local _ <close> = setmetatable({}, { __close = function(_, e)
+		if e == nil then return end
+		for _, h in ipairs(handles) do h:cancel() end
+	end })
+	for i = 1, n do handles[i] = c.spawn(fs[i]) end
 	return handles
 end
 
@@ -22,7 +27,8 @@ end
 ---@return any ... the first result of each, in order (a list for a list)
 function M.all(...)
 	local list = select("#", ...) == 1 and type((...)) == "table"
-	local handles = start(list and (...) or { ... })
+	local handles = start(list and (...) or { ... },
+		list and #(...) or select("#", ...))
 	c.join(handles)
 	local out = {}
 	for i, h in ipairs(handles) do out[i] = (h:wait()) end
@@ -57,9 +63,9 @@ function M.map(list, opts, f)
 			out[i] = f(list[i], i)
 		end
 	end
-	local handles = {}
-	for i = 1, math.min(limit, n) do handles[i] = c.spawn(worker) end
-	c.join(handles)
+	local workers = {}
+	for i = 1, math.min(limit, n) do workers[i] = worker end
+	c.join(start(workers, #workers))
 	return out
 end
 
@@ -69,7 +75,7 @@ end
 ---@return any ... its results
 function M.race(...)
 	if select("#", ...) == 0 then error("task.race needs a function", 2) end
-	local handles = start { ... }
+	local handles = start({ ... }, select("#", ...))
 	return handles[c.join(handles, true)]:wait()
 end
 
@@ -82,6 +88,8 @@ end
 function M.timeout(seconds, f, ...)
 	if type(seconds) ~= "number" or type(f) ~= "function" then
 		error("task.timeout(seconds, function, ...) expected", 2)
+	elseif not (seconds >= 0 and seconds < math.huge) then
+		error("seconds must be a finite number, 0 or more", 2)
 	end
 	local h = c.spawn(f, ...)
 	h:deadline(seconds)

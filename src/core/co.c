@@ -40,8 +40,9 @@ static int l_base_pcall(lua_State *L)
 
 static int xpcall_k(lua_State *L, int status, lua_KContext since)
 {
+	/* what the handler made of the cancel is no error of its own */
 	if (task_unwound_since((unsigned long)since))
-		task_rethrow(L, failed(status));
+		task_rethrow(L, 0);
 	if (failed(status)) {
 		lua_pushboolean(L, 0);
 		lua_pushvalue(L, -2);

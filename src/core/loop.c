@@ -86,14 +86,27 @@ fail:
 	return -1;
 }
 
+static void watch_closed(uv_handle_t *h)
+{
+	mem_free(h->data);
+}
+
+static void close_left(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, h == (uv_handle_t *)&wake_poll ? NULL
+							   : watch_closed);
+}
+
 void loop_release(void)
 {
 	int i;
 
 	if (!ready)
 		return;
-	uv_poll_stop(&wake_poll);
-	uv_close((uv_handle_t *)&wake_poll, NULL);
+	/* after a failure some are left: their owners are gone by now */
+	uv_walk(&the_loop, close_left, NULL);
 	/* abandoned pool work may still be out: give it a moment only */
 	for (i = 0; i < 200 && uv_loop_close(&the_loop) == UV_EBUSY; i++) {
 		uv_run(&the_loop, UV_RUN_NOWAIT);
@@ -131,11 +144,6 @@ struct loop_watch {
 	void *arg;
 	int events;
 };
-
-static void watch_closed(uv_handle_t *h)
-{
-	mem_free(h->data);
-}
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
@@ -212,7 +220,7 @@ struct loop_timer *loop_timer_new(double seconds, double repeat,
 				  loop_timer_cb *cb, void *arg)
 {
 	struct loop_timer *t;
-	double ms = seconds * 1000.0;
+	uint64_t due;
 
 	if (loop_init() || !(t = mem_zalloc(sizeof *t)))
 		return NULL;
@@ -222,11 +230,13 @@ struct loop_timer *loop_timer_new(double seconds, double repeat,
 	t->arg = arg;
 	/* uv counts from the start of its turn: Lua may have run since */
 	uv_update_time(&the_loop);
-	if (ms > 1e15)
-		ms = 1e15;
-	/* never early: a wait of 0.0004 s is one of 1 ms */
+	if (seconds > 1e9)
+		seconds = 1e9;
+	/* never early: uv counts whole ms from the start of the current one */
+	due = seconds > 0 ? (uv_hrtime() + (uint64_t)(seconds * 1e9) + 999999)
+			    / 1000000 : 0;
 	uv_timer_start(&t->timer, on_timer,
-		       (uint64_t)ms + (ms > (double)(uint64_t)ms),
+		       due > uv_now(&the_loop) ? due - uv_now(&the_loop) : 0,
 		       (uint64_t)(repeat * 1000.0));
 	handles++;
 	return t;

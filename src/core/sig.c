@@ -14,7 +14,7 @@
 static volatile sig_atomic_t first;	/* signal number */
 static volatile sig_atomic_t ints;	/* Ctrl-C so far */
 static volatile sig_atomic_t pending;	/* not yet handed on */
-static int ticks;			/* tasks with a deadline */
+static int ticks;			/* deadlines and graces that run */
 static void (*volatile on_leave)(void);
 
 void sig_on_leave(void (*cb)(void))
@@ -122,7 +122,10 @@ void sig_poll(void)
 	if (sig && task_root())
 		task_cancel(task_root(), why_of(sig));
 	/* a busy loop keeps the loop's timers from firing */
-	for (; task; task = task->parent)
+	for (; task; task = task->parent) {
 		if (task->deadline_at && loop_now() >= task->deadline_at)
 			task_cancel(task, CANCEL_TIMEOUT);
+		if (task->grace_at && loop_now() >= task->grace_at)
+			task_grace_over(task);
+	}
 }

@@ -169,8 +169,7 @@ static void task_end(lua_State *L, struct task *task, int status, int nres)
 	task->status = status;
 	task->nres = nres;
 	live--;
-	loop_timer_free(task->grace);
-	task->grace = NULL;
+	task_set_grace(task, -1);
 	task_set_deadline(task, -1);
 	ready_remove(task);
 	if (task->op) {		/* dropped while it waited */
@@ -189,6 +188,9 @@ static void task_end(lua_State *L, struct task *task, int status, int nres)
 		parent->live_children--;
 		if (!parent->live_children && parent->op == &parent->end)
 			op_done(&parent->end);
+		else if (!parent->live_children && parent->stage >= 3 &&
+			 parent->state == TASK_PARKED)
+			task_ready(parent);	/* it can be dropped now */
 	}
 	/* a failure that nobody took yet stays with the parent */
 	if (status == LUA_OK || task->taken || !parent) {
@@ -229,6 +231,19 @@ static enum op_answer end_cancel(struct op *op)
 static const struct op_class end_class = { .name = "children",
 					   .cancel = end_cancel };
 
+/* Stopped on purpose, and nothing else went wrong in it. */
+static int ended_as_asked(struct task *task)
+{
+	lua_State *co = task->co;
+	int clean;
+
+	if (task->cancel != CANCEL_ASKED || !task_is_cancel(co, -1))
+		return 0;
+	clean = lua_getfield(co, -1, "suppressed") == LUA_TNIL;
+	lua_pop(co, 1);
+	return clean;
+}
+
 /* A child's failure that nobody took: [-0, +1 or +0, m]. */
 static int take_child_failure(lua_State *L, struct task *task)
 {
@@ -239,7 +254,8 @@ static int take_child_failure(lua_State *L, struct task *task)
 		next = child->sibling;
 		if (child->state != TASK_DONE)
 			continue;
-		if (!found && child->status != LUA_OK && !child->taken) {
+		if (!found && child->status != LUA_OK && !child->taken &&
+		    !ended_as_asked(child)) {
 			lua_pushvalue(child->co, -1);
 			lua_xmove(child->co, L, 1);
 			found = 1;
@@ -262,7 +278,7 @@ static int task_settle(lua_State *L, int status, lua_KContext ctx)
 		task_push_cancel(L, task);
 		task->status = LUA_ERRRUN;
 	} else if (task->status == LUA_OK && take_child_failure(L, task)) {
-		lua_replace(L, 2);
+		lua_insert(L, 2);	/* there may be no result at 2 */
 		lua_settop(L, 2);
 		task->status = LUA_ERRRUN;
 	}
@@ -279,6 +295,8 @@ static int task_body_done(lua_State *L, int status, lua_KContext ctx)
 
 		lua_insert(L, 2);	/* drop what the unwinding left */
 		lua_settop(L, 2);
+		if (task->cancel && task->stage)
+			task_settle_cancel(L, task);
 		for (child = task->children; child; child = child->sibling)
 			task_cancel(child, CANCEL_SIBLING);
 	}
@@ -352,6 +370,10 @@ static void task_step(lua_State *L, struct task *task)
 	int nargs, status, nres = 0;
 
 	nargs = task->state == TASK_NEW ? lua_gettop(task->co) - 1 : 0;
+	if (task->stage >= 3 && task->live_children) {
+		task->state = TASK_PARKED;	/* they are dropped first */
+		return;
+	}
 	if (task->stage >= 3) {
 		/* dropped: its thread is never run again */
 		lua_settop(task->co, 0);

@@ -70,22 +70,40 @@ static void deliver(struct task *task)
 	}
 }
 
-static void on_grace(void *arg)
+void task_grace_over(struct task *task)
 {
-	struct task *task = arg;
+	struct task *child;
 
-	loop_timer_free(task->grace);
-	task->grace = NULL;
-	if (task->stage == 1) {
-		task->due = 1;
-		deliver(task);
-		return;
-	}
-	task->stage = 3;
-	if (task->state == TASK_PARKED)
+	task_set_grace(task, -1);
+	task->due = 1;
+	if (task->stage >= 2)
+		task->stage = 3;
+	/* those that a handler spawned were not told yet */
+	for (child = task->children; child; child = child->sibling)
+		task_cancel(child, CANCEL_SIBLING);
+	if (task->stage >= 3 && task->state == TASK_PARKED)
 		task_ready(task);
 	else
 		deliver(task);
+}
+
+static void on_grace(void *arg)
+{
+	task_grace_over(arg);
+}
+
+void task_set_grace(struct task *task, double seconds)
+{
+	if (task->grace_at)
+		sig_tick(0);
+	loop_timer_free(task->grace);
+	task->grace = NULL;
+	task->grace_at = 0;
+	if (seconds < 0)
+		return;
+	task->grace_at = loop_now() + seconds;
+	sig_tick(1);	/* a busy handler keeps the timer from firing */
+	task->grace = loop_timer_new(seconds, 0, on_grace, task);
 }
 
 /* The second Ctrl-C: no grace for what unwinds already. */
@@ -132,8 +150,7 @@ int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
 	if (task->stage < 2)
 		task->stage++;
 	task->epoch = ++task_clock;
-	loop_timer_free(task->grace);
-	task->grace = loop_timer_new(TASK_GRACE, 0, on_grace, task);
+	task_set_grace(task, TASK_GRACE);
 	if (!e) {
 		task_cancel_err(task, &own);
 		e = &own;
@@ -143,23 +160,33 @@ int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
 	__builtin_unreachable();
 }
 
+int task_is_cancel(lua_State *L, int idx)
+{
+	int yes;
+
+	if (!err_is(L, idx))
+		return 0;
+	yes = lua_getfield(L, idx, "cancel") == LUA_TBOOLEAN;
+	lua_pop(L, 1);
+	return yes;
+}
+
+void task_settle_cancel(lua_State *L, const struct task *task)
+{
+	if (task_is_cancel(L, -1))
+		return;
+	/* a handler's own error: recorded, not in the first's place */
+	task_push_cancel(L, task);
+	lua_insert(L, -2);
+	lua_setfield(L, -2, "suppressed");
+}
+
 int task_rethrow(lua_State *L, int failed)
 {
-	struct task *task = task_current();
-
-	if (failed && err_is(L, -1)) {
-		if (lua_getfield(L, -1, "cancel") == LUA_TBOOLEAN) {
-			lua_pop(L, 1);
-			lua_error(L);
-		}
-		lua_pop(L, 1);
-	}
-	task_push_cancel(L, task);
-	if (failed) {
-		/* a handler's own error: recorded, not in the first's place */
-		lua_pushvalue(L, -2);
-		lua_setfield(L, -2, "suppressed");
-	}
+	if (failed)
+		task_settle_cancel(L, task_current());
+	else
+		task_push_cancel(L, task_current());
 	lua_error(L);
 	__builtin_unreachable();
 }
@@ -206,15 +233,15 @@ void task_hook(lua_State *L, lua_Debug *ar)
 	lua_sethook(L, NULL, 0, 0);
 	if (!task)
 		return;
-	if (task->stage >= 3) {
-		if (lua_isyieldable(L) && ar->event == LUA_HOOKCOUNT) {
+	if (task->stage >= 3 && lua_isyieldable(L)) {
+		task_attention = 1;	/* for the coroutine around */
+		if (ar->event == LUA_HOOKCOUNT)
 			lua_yield(L, 0);
-			return;
-		}
-		lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
+		else
+			lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
 		return;
 	}
-	if (task->due)
+	if (task->due || task->stage >= 3)
 		task_raise_cancel(L, task, NULL);
 }
 

@@ -27,6 +27,7 @@ struct task {
 	struct join *joins;	/* who waits for our end */
 	struct op end;		/* waits for the children at our end */
 	struct loop_timer *grace;	/* owned: next stage of a cancel */
+	double grace_at;	/* loop_now() of the next stage, 0 none */
 	struct loop_timer *deadline;	/* owned: of task.timeout */
 	double deadline_at;	/* loop_now(), 0 none */
 	double timeout;		/* seconds, as given */
@@ -85,7 +86,8 @@ void task_run_nested(lua_State *L, struct op *op);
 /* Raises the cancel again when a protected call swallowed it: `status` is what
  * the call ended with, its error (if any) on top. */
 _Noreturn int task_rethrow(lua_State *L, int failed);
-/* Starts or ends the 50 ms tick that finds busy loops past a deadline. */
+/* Starts or ends the 50 ms tick that finds busy loops past a deadline or past
+ * their grace. */
 void sig_tick(int on);
 /* Raises the cancel of the current task; `e` (may be NULL) says more. */
 _Noreturn int task_raise_cancel(lua_State *L, struct task *task,
@@ -98,6 +100,15 @@ void task_cancel_err(const struct task *task, struct err *e);
  * userdata. */
 struct task *task_spawn(lua_State *L, int nargs);
 void task_set_deadline(struct task *task, double seconds);
+/* Time for handlers until the next stage; < 0: none any more. */
+void task_set_grace(struct task *task, double seconds);
+/* The next stage, when the time is over. */
+void task_grace_over(struct task *task);
+/* Is the value at idx an error that a cancel raised? */
+int task_is_cancel(lua_State *L, int idx);
+/* [-1, +1, m] the error on top, as a cancelled task ends with it: the cancel,
+ * with a handler's own error beside. */
+void task_settle_cancel(lua_State *L, const struct task *task);
 
 /* Counts cancels raised; co.c compares it to find an unwind that began inside
  * a protected call. */
