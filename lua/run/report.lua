@@ -246,6 +246,7 @@ end
 
 -- What was raised and is no error object, as text.
 function report.thrown(e)
+	if type(e) == "string" then return e end
 	if type(e) ~= "table" then return text_of(e) end
 	local ok, text = pcall(plain, e, {}, 0)	-- its metamethods may raise
 	if not ok then return "table" end

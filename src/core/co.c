@@ -70,6 +70,7 @@ static int try_k(lua_State *L, int status, lua_KContext since)
 	if (task_unwound_since((unsigned long)since))
 		task_rethrow(L, failed(status));
 	if (failed(status)) {
+		err_wrap(L, status);	/* lack of memory passed the handler */
 		lua_pushnil(L);
 		lua_pushvalue(L, -2);
 		return 2;

@@ -177,36 +177,37 @@ void err_from_lua(lua_State *L, int idx, struct err *e)
 	lua_pop(L, 1);
 }
 
-/* A failure must not look like none: nil, a number, a boolean become text. */
-static void wrap_plain(lua_State *L)
+void err_wrap(lua_State *L, int status)
 {
 	struct err e;
 
-	if (lua_isnoneornil(L, 1))
-		lua_pushliteral(L, "nil");
+	switch (lua_type(L, -1)) {
+	case LUA_TNIL: case LUA_TBOOLEAN: case LUA_TNUMBER: case LUA_TSTRING:
+		break;
+	default:
+		return;
+	}
+	luaL_checkstack(L, 8, "error object");
+	luaL_tolstring(L, -1, NULL);		/* -- value text */
+	if (status == LUA_ERRMEM)
+		err_set(&e, ERR_LIMIT, "ENOMEM", "%s", lua_tostring(L, -1));
 	else
-		luaL_tolstring(L, 1, NULL);	/* -- value text */
-	err_set(&e, ERR_LUA, "", "%s", lua_tostring(L, -1));
+		err_set(&e, ERR_LUA, "", "%s", lua_tostring(L, -1));
 	err_push(L, &e);			/* -- value text error */
-	if (lua_rawlen(L, -2) >= sizeof e.message ||
-	    strlen(e.message) != lua_rawlen(L, -2)) {
+	if (strlen(e.message) != lua_rawlen(L, -2)) {
 		lua_pushvalue(L, -2);	/* does not fit the struct */
 		lua_setfield(L, -2, "message");
 	}
-	lua_replace(L, 1);
+	lua_replace(L, -3);
+	lua_pop(L, 1);
 }
 
 int err_msgh(lua_State *L)
 {
 	int has;
 
-	switch (lua_gettop(L) ? lua_type(L, 1) : LUA_TNIL) {
-	case LUA_TNIL: case LUA_TBOOLEAN: case LUA_TNUMBER: case LUA_TSTRING:
-		if (!lua_gettop(L))
-			lua_pushnil(L);
-		wrap_plain(L);
-	}
 	lua_settop(L, 1);
+	err_wrap(L, LUA_ERRRUN);
 	if (!err_is(L, 1))
 		return 1;
 	lua_pushliteral(L, "traceback");

@@ -84,9 +84,11 @@ _Noreturn int err_raisef(lua_State *L, enum err_kind kind, const char *code,
 int err_is(lua_State *L, int idx);
 /* [-0, +0, m] reads an error object (or any value, as kind "lua") at idx. */
 void err_from_lua(lua_State *L, int idx, struct err *e);
-/* [-0, +0, m] replaces the value on top by an error object (strings, numbers,
- * booleans and nil are wrapped as kind "lua"; error objects, foreign tables and
- * userdata are kept) and adds a traceback once. Each task's message handler. */
+/* [-1, +1, m] a failure must not look like none: strings, numbers, booleans and
+ * nil on top become an error object (kind "lua"; "limit" when status says that
+ * memory is gone). Error objects, foreign tables and userdata are kept. */
+void err_wrap(lua_State *L, int status);
+/* The same, with a traceback once: the message handler of every task. */
 int err_msgh(lua_State *L);
 
 /* `opsh.c.err`: new(table) -> object, is(v), kinds. [-0, +1, m] */
