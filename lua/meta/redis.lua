@@ -26,14 +26,14 @@
 ---Source: https://redis.io/commands, RESP2.
 ---@class opsh.redis.client
 ---@operator call(string): any
-local client = {}
+local Client = {}
 
 ---Any command by its words; the reply as it comes.
 ---
 ---    assert(cache:cmd("SET", "k", "v").ok)
 ---@param ... any words, lists of words, options last
 ---@return any
-function client:cmd(...) end
+function Client:cmd(...) end
 
 ---The server's INFO. One section gives its fields, none or several a table a
 ---section. Numbers are numbers; `db0`, `slave0` and the like are tables.
@@ -41,7 +41,7 @@ function client:cmd(...) end
 ---    local hits = cache:info("stats").keyspace_hits
 ---@param ... string sections
 ---@return table
-function client:info(...) end
+function Client:info(...) end
 
 ---@class opsh.redis.identity
 ---@field run_id string
@@ -62,7 +62,7 @@ function client:info(...) end
 ---
 ---    assert(cache:identity().role == "master")
 ---@return opsh.redis.identity
-function client:identity() end
+function Client:identity() end
 
 ---@class opsh.redis.scan_options
 ---@field match? string glob
@@ -76,32 +76,32 @@ function client:identity() end
 ---    for key in cache:scan { match = "flights::*" } do print(key) end
 ---@param opts? opsh.redis.scan_options
 ---@return fun(): string?
-function client:scan(opts) end
+function Client:scan(opts) end
 
 ---The same in lists, none of them empty.
 ---
 ---    for keys in cache:scan_batches { match = "tmp:*" } do print(#keys) end
 ---@param opts? opsh.redis.scan_options
 ---@return fun(): string[]?
-function client:scan_batches(opts) end
+function Client:scan_batches(opts) end
 
 ---Iterates over the fields and values of a hash.
 ---@param key string
 ---@param opts? opsh.redis.scan_options
 ---@return fun(): string?, string?
-function client:hscan(key, opts) end
+function Client:hscan(key, opts) end
 
 ---Iterates over the members of a set.
 ---@param key string
 ---@param opts? opsh.redis.scan_options
 ---@return fun(): string?
-function client:sscan(key, opts) end
+function Client:sscan(key, opts) end
 
 ---Iterates over the members and scores of a sorted set.
 ---@param key string
 ---@param opts? opsh.redis.scan_options
 ---@return fun(): string?, number?
-function client:zscan(key, opts) end
+function Client:zscan(key, opts) end
 
 ---Counts the keys that match, and picks some from anywhere among them.
 ---
@@ -109,7 +109,7 @@ function client:zscan(key, opts) end
 ---    print(found.count, #found.sample)
 ---@param opts? {match?: string, type?: string, sample?: integer, count?: integer, timeout?: number}
 ---@return {count: integer, sample: string[], scanned: integer} found scanned: keys in the database
-function client:count(opts) end
+function Client:count(opts) end
 
 ---Several commands at once, one record. With a command and a list: the command
 ---for each element (an element may be a list of arguments), replies in order;
@@ -126,7 +126,7 @@ function client:count(opts) end
 ---@param list? any[]|table the list; options when `what` is a function
 ---@param opts? {timeout?: number, expect?: any, errors?: "keep"}
 ---@return any[] results
-function client:pipeline(what, list, opts) end
+function Client:pipeline(what, list, opts) end
 
 ---A transaction: all of it is applied, or nothing (a command that fails while it
 ---runs excepted: Redis does not undo the others). With `watch` it fails with
@@ -140,7 +140,7 @@ function client:pipeline(what, list, opts) end
 ---@param f fun(tx: table, c: opsh.redis.client)
 ---@return any[] results
 ---@overload fun(self, f: fun(tx: table)): any[]
-function client:multi(opts, f) end
+function Client:multi(opts, f) end
 
 ---@class opsh.redis.script
 ---@field sha string
@@ -167,7 +167,7 @@ function script:run_ro(keys, args, opts) end
 ---    print(s:run_ro { "k" })
 ---@param text string
 ---@return opsh.redis.script
-function client:script(text) end
+function Client:script(text) end
 
 ---Runs a script once: lists of keys and arguments, or as redis-cli takes them.
 ---eval_ro, evalsha, evalsha_ro, fcall, fcall_ro likewise. An error of a script
@@ -178,7 +178,7 @@ function client:script(text) end
 ---@param keys string[]|integer
 ---@param ... any
 ---@return any
-function client:eval(text, keys, ...) end
+function Client:eval(text, keys, ...) end
 
 ---@class opsh.redis.subscription
 ---@operator call: table?
@@ -199,10 +199,10 @@ function subscription:close() end
 ---    end
 ---@param opts {channels?: string|string[], patterns?: string|string[], timeout?: number} timeout: seconds for each message
 ---@return opsh.redis.subscription
-function client:subscribe(opts) end
+function Client:subscribe(opts) end
 
 ---Closes all connections; further calls raise usage.
-function client:close() end
+function Client:close() end
 
 -- --- the C module: what opsh.redis is made of --------------------------------
 

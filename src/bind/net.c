@@ -1,9 +1,9 @@
 /*
- * net: the transport. A small state machine driven by one watcher and two
- * timers. The read watcher stays armed; write interest is on only after a
- * short write. Freed when no callback of ours is on the stack.
+ * net: opening and closing a stream: a small state machine driven by one
+ * watcher and two timers. Reading and writing are in net_io.c. Freed when no
+ * callback of ours is on the stack.
  */
-#include "bind/net.h"
+#include "bind/net_impl.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,48 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "bind/tls.h"
-#include "core/loop.h"
 #include "core/mem.h"
-
-#define MAX_ADDRS 16
-#define READ_FIRST 4096		/* grows while reads fill it */
-#define READ_MAX (256 * 1024)
-#define READ_TURN (1024 * 1024)	/* then the owner looks at it */
-#define TLS_RECORD 16384
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0		/* the process ignores SIGPIPE */
-#endif
-
-enum net_state { NET_BEGIN, NET_RESOLVE, NET_CONNECT, NET_TLS, NET_OPEN,
-		 NET_DEAD };
-
-struct net {
-	const struct net_events *ev;
-	void *arg;		/* borrowed: the owner */
-	struct buf *in;		/* borrowed: the owner's */
-	struct tls_ctx *tls_ctx;	/* borrowed */
-	struct tls *tls;	/* owned */
-	struct loop_watch *watch;	/* owned */
-	struct loop_timer *deadline;	/* owned: the whole opening */
-	struct loop_timer *step;	/* owned: begin, one attempt, try again */
-	struct loop_resolve *resolve;	/* owned until it answers */
-	char *host, *port, *path, *server_name;	/* owned */
-	char peer[288];
-	struct loop_addr addrs[MAX_ADDRS];
-	int n_addrs, next_addr;
-	double timeout, until;	/* of the opening */
-	int fd;
-	enum net_state state;
-	int events;		/* what the watcher is armed for */
-	int paused, write_waits;
-	size_t sealed;
-	size_t chunk;
-	struct err err;		/* the last failure of an attempt, or a write's */
-	int busy;		/* callbacks of ours on the stack */
-	int freed;		/* net_close was called meanwhile */
-};
 
 static void try_next(struct net *n);
 static void on_watch(void *arg, int events, int status);
@@ -113,7 +71,7 @@ static const char *errno_name(int code)
 	}
 }
 
-static void errno_err(struct net *n, int code, const char *what,
+void net_errno(struct net *n, int code, const char *what,
 		      enum err_phase phase)
 {
 	char why[128];
@@ -170,7 +128,7 @@ static void leave(struct net *n)
 }
 
 /* Tells the owner, once. n->err says what. */
-static void fail(struct net *n)
+void net_fail(struct net *n)
 {
 	struct err e = n->err;
 
@@ -187,12 +145,12 @@ static void fail(struct net *n)
 	n->ev->closed(n->arg, &e);
 }
 
-static void fail_memory(struct net *n, const char *what)
+void net_fail_memory(struct net *n, const char *what)
 {
 	err_set(&n->err, ERR_LIMIT, "ENOMEM", "%s '%s': out of memory", what,
 		n->peer);
 	n->err.phase = net_phase(n);
-	fail(n);
+	net_fail(n);
 }
 
 static int arm(struct net *n, int events)
@@ -203,7 +161,7 @@ static int arm(struct net *n, int events)
 	return loop_watch_set(n->watch, events);
 }
 
-static void rearm(struct net *n)
+void net_rearm(struct net *n)
 {
 	if (n->state == NET_OPEN)
 		arm(n, (n->paused ? 0 : LOOP_READ) |
@@ -226,7 +184,7 @@ static void on_deadline(void *arg)
 			"'%s': no answer within %.3g s (phase %s)", n->peer,
 			n->timeout, err_phase_name(phase));
 	n->err.phase = phase;
-	fail(n);
+	net_fail(n);
 	leave(n);
 }
 
@@ -236,7 +194,7 @@ static void opened(struct net *n)
 	loop_timer_free(n->deadline);
 	loop_timer_free(n->step);
 	n->deadline = n->step = NULL;
-	rearm(n);
+	net_rearm(n);
 	n->ev->opened(n->arg);
 }
 
@@ -260,7 +218,7 @@ static void tls_step(struct net *n)
 		break;
 	}
 	n->err.phase = PHASE_TLS;
-	fail(n);
+	net_fail(n);
 }
 
 static void connected(struct net *n)
@@ -289,7 +247,7 @@ static void connected(struct net *n)
 	n->tls = tls_new(n->tls_ctx, n->fd, n->server_name, n->peer, &n->err);
 	if (!n->tls) {
 		n->err.phase = PHASE_TLS;
-		fail(n);
+		net_fail(n);
 		return;
 	}
 	tls_step(n);
@@ -304,7 +262,7 @@ static void on_step(void *arg)
 	n->step = NULL;
 	if (n->fd >= 0) {
 		/* this address did not answer in its share of the time */
-		errno_err(n, ETIMEDOUT, "cannot connect to", PHASE_CONNECT);
+		net_errno(n, ETIMEDOUT, "cannot connect to", PHASE_CONNECT);
 		close_fd(n);
 	}
 	try_next(n);
@@ -340,7 +298,7 @@ static int attempt(struct net *n, const struct loop_addr *a)
 
 	n->fd = new_socket(a->family);
 	if (n->fd < 0) {
-		errno_err(n, errno, "cannot make a socket for", PHASE_CONNECT);
+		net_errno(n, errno, "cannot make a socket for", PHASE_CONNECT);
 		return 0;
 	}
 	do
@@ -354,13 +312,13 @@ static int attempt(struct net *n, const struct loop_addr *a)
 		return -1;
 	}
 	if (r < 0 && saved != EINPROGRESS) {
-		errno_err(n, saved, "cannot connect to", PHASE_CONNECT);
+		net_errno(n, saved, "cannot connect to", PHASE_CONNECT);
 		close_fd(n);
 		return 0;
 	}
 	n->watch = loop_watch_new(n->fd, on_watch, n);
 	if (!n->watch || (r < 0 && arm(n, LOOP_WRITE) < 0)) {
-		fail_memory(n, "cannot connect to");
+		net_fail_memory(n, "cannot connect to");
 		return 1;
 	}
 	if (r == 0)
@@ -377,7 +335,7 @@ static void try_next(struct net *n)
 		r = attempt(n, &n->addrs[n->next_addr]);
 		if (r < 0) {
 			if (set_step(n, 0.02) < 0)
-				fail_memory(n, "cannot connect to");
+				net_fail_memory(n, "cannot connect to");
 			return;
 		}
 		n->next_addr++;
@@ -388,11 +346,11 @@ static void try_next(struct net *n)
 			left = n->until - loop_now();
 			left /= n->n_addrs - n->next_addr + 1;
 			if (set_step(n, left > 0.05 ? left : 0.05) < 0)
-				fail_memory(n, "cannot connect to");
+				net_fail_memory(n, "cannot connect to");
 		}
 		return;
 	}
-	fail(n);
+	net_fail(n);
 }
 
 static void on_resolved(void *arg, const struct loop_addr *addrs, int count,
@@ -405,9 +363,9 @@ static void on_resolved(void *arg, const struct loop_addr *addrs, int count,
 	if (count == 0) {
 		n->err = *e;
 		n->err.phase = PHASE_DNS;
-		fail(n);
+		net_fail(n);
 	} else {
-		n->n_addrs = count > MAX_ADDRS ? MAX_ADDRS : count;
+		n->n_addrs = count > NET_ADDRS ? NET_ADDRS : count;
 		memcpy(n->addrs, addrs, (size_t)n->n_addrs * sizeof *addrs);
 		try_next(n);
 	}
@@ -447,9 +405,9 @@ static void on_begin(void *arg)
 	n->step = NULL;
 	if (n->path) {
 		if (strlen(n->path) >= sizeof un->sun_path) {
-			errno_err(n, ENAMETOOLONG, "cannot connect to",
+			net_errno(n, ENAMETOOLONG, "cannot connect to",
 				  PHASE_CONNECT);
-			fail(n);
+			net_fail(n);
 			goto out;
 		}
 		un->sun_family = AF_UNIX;
@@ -465,7 +423,7 @@ static void on_begin(void *arg)
 		n->resolve = loop_resolve_new(n->host, n->port, on_resolved,
 					      n);
 		if (!n->resolve)
-			fail_memory(n, "cannot resolve");
+			net_fail_memory(n, "cannot resolve");
 	}
 out:
 	leave(n);
@@ -482,7 +440,7 @@ struct net *net_open(const struct net_options *o, const struct net_events *ev,
 	n->arg = arg;
 	n->in = in;
 	n->fd = -1;
-	n->chunk = READ_FIRST;
+	n->chunk = NET_READ_FIRST;
 	n->tls_ctx = o->tls;
 	n->timeout = o->timeout;
 	n->until = loop_now() + o->timeout;
@@ -507,146 +465,6 @@ struct net *net_open(const struct net_options *o, const struct net_events *ev,
 	return n;
 }
 
-/* --- reading and writing -------------------------------------------------- */
-static void peer_closed(struct net *n)
-{
-	err_set(&n->err, ERR_CONNECT, "EOF", "'%s' closed the connection",
-		n->peer);
-	n->err.phase = PHASE_READ;
-}
-
-/* Reads at most `room` bytes at `at`. >0 bytes, 0 nothing now, -1 ended. */
-static ssize_t read_some(struct net *n, char *at, size_t room)
-{
-	ssize_t r;
-	size_t got;
-
-	if (n->tls) {
-		switch (tls_read(n->tls, at, room, &got, &n->err)) {
-		case TLS_OK:
-			return (ssize_t)got;
-		case TLS_WANT_READ:
-		case TLS_WANT_WRITE:
-			return 0;
-		case TLS_EOF:
-			peer_closed(n);
-			return -1;
-		default:
-			n->err.phase = PHASE_READ;
-			return -1;
-		}
-	}
-	do
-		r = recv(n->fd, at, room, 0);
-	while (r < 0 && errno == EINTR);
-	if (r > 0)
-		return r;
-	if (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
-	if (r == 0)
-		peer_closed(n);
-	else
-		errno_err(n, errno, "lost the connection to", PHASE_READ);
-	return -1;
-}
-
-/* One read into the owner's buffer: as read_some, and *full when it took all
- * the room (there may be more). */
-static ssize_t read_once(struct net *n, int *full)
-{
-	char *at = buf_reserve(n->in, n->chunk);
-	size_t room;
-	ssize_t r;
-
-	if (!at) {
-		fail_memory(n, "cannot read from");
-		return -1;
-	}
-	room = n->in->cap - n->in->len - 1;
-	r = read_some(n, at, room);
-	*full = r > 0 && (size_t)r == room;
-	if (r > 0) {
-		n->in->len += (size_t)r;
-		n->in->data[n->in->len] = '\0';
-	}
-	if (*full && n->chunk < READ_MAX)
-		n->chunk *= 2;
-	return r;
-}
-
-/* last: the descriptor has failed, no more events will come. */
-static void do_read(struct net *n, int last)
-{
-	size_t total = 0;
-	ssize_t r;
-	int full = 0, more;
-
-	do {
-		r = read_once(n, &full);
-		total += r > 0 ? (size_t)r : 0;
-		/* TLS may hold more, and that wakes nobody */
-		more = n->tls || last ? r > 0 : full && total < READ_TURN;
-		if (total > 0 && (!more || total >= READ_TURN)) {
-			n->ev->readable(n->arg);
-			total = 0;
-		}
-	} while (more && n->state == NET_OPEN);
-	if (r == 0 && last && n->state == NET_OPEN)
-		errno_err(n, ECONNRESET, "lost the connection to", PHASE_READ);
-	if ((r < 0 || (r == 0 && last)) && n->state == NET_OPEN)
-		fail(n);
-}
-
-size_t net_write(struct net *n, const char *data, size_t len)
-{
-	size_t done = 0, k = 0;
-	ssize_t r;
-
-	if (n->state != NET_OPEN)
-		return 0;
-	n->sealed = 0;
-	while (done < len) {
-		if (n->tls) {
-			enum tls_result t = tls_write(n->tls, data + done,
-						len - done, &k, &n->err);
-
-			if (t == TLS_OK) {
-				done += k;
-				continue;
-			}
-			n->sealed = len - done < TLS_RECORD ? len - done :
-				    TLS_RECORD;
-			break;
-		}
-		r = send(n->fd, data + done, len - done, MSG_NOSIGNAL);
-		if (r < 0 && errno == EINTR)
-			continue;
-		/* a broken stream is read to its end first: the server may
-		 * have said why */
-		if (r < 0) {
-			n->paused = n->paused && errno == EAGAIN;
-			break;
-		}
-		done += (size_t)r;
-	}
-	n->write_waits = done < len;
-	rearm(n);
-	return done;
-}
-
-int net_waiting(const struct net *n)
-{
-	struct pollfd p = { .fd = n->fd, .events = POLLIN };
-
-	return n->state == NET_OPEN && poll(&p, 1, 0) != 0;
-}
-
-void net_pause(struct net *n, int paused)
-{
-	n->paused = paused;
-	rearm(n);
-}
-
 static void on_connect_ready(struct net *n)
 {
 	socklen_t len = sizeof(int);
@@ -659,7 +477,7 @@ static void on_connect_ready(struct net *n)
 		connected(n);
 		return;
 	}
-	errno_err(n, why, "cannot connect to", PHASE_CONNECT);
+	net_errno(n, why, "cannot connect to", PHASE_CONNECT);
 	close_fd(n);
 	try_next(n);
 }
@@ -674,17 +492,17 @@ static void on_watch(void *arg, int events, int status)
 	} else if (n->state == NET_TLS) {
 		tls_step(n);
 		if (status < 0 && n->state == NET_TLS) {
-			errno_err(n, ECONNRESET, "lost the connection to",
+			net_errno(n, ECONNRESET, "lost the connection to",
 				  PHASE_TLS);
-			fail(n);
+			net_fail(n);
 		}
 	} else if (n->state == NET_OPEN) {
 		if ((events & LOOP_READ) || status < 0)
-			do_read(n, status < 0);
+			net_read(n, status < 0);
 		if ((events & LOOP_WRITE) && n->state == NET_OPEN) {
 			n->write_waits = 0;
 			n->ev->writable(n->arg);
-			rearm(n);
+			net_rearm(n);
 		}
 	}
 	leave(n);

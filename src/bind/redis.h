@@ -127,6 +127,8 @@ int redis_conn_unsend(struct redis_conn *c, struct redis_req *req);
 int redis_conn_maybe(const struct redis_conn *c, const struct redis_req *req);
 /* Is its oldest reply overdue? Then it is not to be used again. */
 int redis_conn_stuck(const struct redis_conn *c);
+/* Replies belong to no request any more (redis_sub.c). */
+void redis_conn_read_pushed(struct redis_conn *c);
 void redis_conn_push_mode(struct redis_conn *c);
 void redis_conn_pushed(struct redis_conn *c, size_t len);	/* consumed */
 /* Ends it: each request is lost, the client hears of it. */
@@ -164,6 +166,21 @@ struct redis_classes {		/* open addressing */
 	size_t cap, used;
 	char run_id[64];	/* of the server that said it */
 };
+
+/* The table (redis_table.c): what the flags don't say. */
+#define REDIS_T_READ 1
+#define REDIS_T_KNOWN 2
+#define REDIS_T_LOSES 4
+#define REDIS_T_BLOCKS 8
+#define REDIS_T_NOT 16
+struct redis_row {
+	const char *name;
+	unsigned flags;
+	const char *advice;	/* of T_NOT: what to use instead */
+};
+const struct redis_row *redis_row(const char *name);	/* NULL: not there */
+/* Is the second word of such a command part of its name? */
+int redis_is_container(const char *name);
 
 /* What a command does, from its words. */
 struct redis_verdict {
@@ -232,6 +249,10 @@ void redis_client_down(struct redis_conn *c, const struct err *e,
  * many (*e). */
 struct redis_conn *redis_lease(struct redis_client *rc, struct err *e);
 void redis_unlease(struct redis_conn *c, int clean);
+/* redis_wait.c: waits on c fail; those of one that was lost stay, once. */
+void redis_fail_waits(struct redis_conn *c, const struct err *e,
+		      int was_ready);
+void redis_end_waits(struct redis_client *rc, const struct err *e);
 /* Can c take a call now? name, after: as in redis_wait. */
 int redis_usable(struct redis_conn *c, const char *name, double after);
 /* [-0, +0, v] Waits until it can. As the last thing of a C function with
@@ -243,7 +264,7 @@ void redis_await(lua_State *L, struct redis_conn *c, const char *name,
 void redis_turn(lua_State *L, lua_KContext ctx, lua_KFunction k);
 const char *redis_where(const struct redis_conn *c);	/* "host:port" */
 
-/* --- calls (redis_call.c, redis_args.c, redis_push.c) -------------------------------------- */
+/* --- calls (redis_call.c, redis_end.c, redis_args.c, redis_push.c) -------------------------------------- */
 enum redis_shape { REDIS_ONE, REDIS_FLAT, REDIS_LIST, REDIS_ATOMIC };
 
 struct redis_call {
@@ -305,6 +326,11 @@ int redis_push(lua_State *L, struct op *op);
  * fills op->err. */
 void redis_settle(struct redis_call *call, long long errors);
 
+/* redis_end.c */
+extern const struct op_class redis_call_class;
+void redis_call_init(struct redis_call *call);
+/* Parks; decodes replies while the rest is on its way. In place of op_park. */
+int redis_stream(lua_State *L, struct redis_call *call);
 void redis_resend(struct redis_client *rc);	/* shared is ready: send them */
 void redis_resend_fail(struct redis_client *rc, const struct err *e);
 void redis_open_sub(lua_State *L);	/* into the module on top */

@@ -12,7 +12,6 @@
 #include "core/mem.h"
 
 #define KEEP_BUFFER (256 * 1024)	/* larger ones are given back */
-#define PUSH_BACKLOG (1024 * 1024)	/* unread messages; then we stop reading */
 
 static void on_opened(void *arg);
 static void on_readable(void *arg);
@@ -439,25 +438,6 @@ void redis_conn_early_taken(struct redis_conn *c, size_t len)
 	c->in_at += len;
 }
 
-static void read_pushed(struct redis_conn *c)
-{
-	struct err e;
-	long long n = resp_scan(&c->scan, c->in.data, c->in.len, 1LL << 40,
-				&e);
-
-	if (n < 0) {
-		redis_conn_down(c, &e);
-		return;
-	}
-	c->whole += n;
-	if (c->in.len - c->in_at > PUSH_BACKLOG)
-		net_pause(c->net, 1);
-	if (c->whole > 0 && c->reader) {
-		op_done(c->reader);
-		c->reader = NULL;
-	}
-}
-
 static void bad_reply(struct redis_conn *c, struct err *e)
 {
 	e->phase = PHASE_READ;
@@ -474,7 +454,7 @@ static void on_readable(void *arg)
 	struct err e;
 
 	if (c->pushing) {
-		read_pushed(c);
+		redis_conn_read_pushed(c);
 		return;
 	}
 	enter(c);
@@ -508,28 +488,4 @@ int redis_conn_stuck(const struct redis_conn *c)
 {
 	return c->head && c->head->dropped && c->head->deadline > 0 &&
 	       loop_now() > c->head->deadline;
-}
-
-/* --- subscriptions ------------------------------------------------------------------ */
-void redis_conn_push_mode(struct redis_conn *c)
-{
-	c->pushing = 1;
-	c->whole = 0;
-	c->gone.kind = ERR_NONE;
-}
-
-void redis_conn_pushed(struct redis_conn *c, size_t len)
-{
-	size_t unread;
-
-	c->whole--;
-	c->in_at += len;
-	unread = c->in.len - c->in_at;
-	if (c->in_at > unread) {
-		resp_scan_shift(&c->scan, c->in_at);
-		buf_consume(&c->in, c->in_at);
-		c->in_at = 0;
-	}
-	if (c->net && unread < PUSH_BACKLOG / 2)
-		net_pause(c->net, 0);
 }

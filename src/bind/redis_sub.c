@@ -22,6 +22,51 @@ struct sub_op {
 	struct redis_sub *sub;		/* borrowed: on the waiting frame */
 };
 
+#define BACKLOG (1024 * 1024)	/* bytes of unread messages; then we stop reading */
+
+/* --- the connection's side --------------------------------------------------- */
+void redis_conn_read_pushed(struct redis_conn *c)
+{
+	struct err e;
+	long long n = resp_scan(&c->scan, c->in.data, c->in.len, 1LL << 40,
+				&e);
+
+	if (n < 0) {
+		redis_conn_down(c, &e);
+		return;
+	}
+	c->whole += n;
+	if (c->in.len - c->in_at > BACKLOG)
+		net_pause(c->net, 1);
+	if (c->whole > 0 && c->reader) {
+		op_done(c->reader);
+		c->reader = NULL;
+	}
+}
+
+void redis_conn_push_mode(struct redis_conn *c)
+{
+	c->pushing = 1;
+	c->whole = 0;
+	c->gone.kind = ERR_NONE;
+}
+
+void redis_conn_pushed(struct redis_conn *c, size_t len)
+{
+	size_t unread;
+
+	c->whole--;
+	c->in_at += len;
+	unread = c->in.len - c->in_at;
+	if (c->in_at > unread) {
+		resp_scan_shift(&c->scan, c->in_at);
+		buf_consume(&c->in, c->in_at);
+		c->in_at = 0;
+	}
+	if (c->net && unread < BACKLOG / 2)
+		net_pause(c->net, 0);
+}
+
 static struct redis_sub *check_sub(lua_State *L)
 {
 	return luaL_checkudata(L, 1, REDIS_SUB);

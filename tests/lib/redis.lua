@@ -38,7 +38,7 @@ function R.with(text, opts, f)
 	end
 	local client, object = R.open(text, own)
 	local before = effect.mode()
-	local guard <close> = setmetatable({}, { __close = function()
+	local _ <close> = setmetatable({}, { __close = function()
 		client:close()
 		effect.mode(before)
 	end })
