@@ -115,9 +115,32 @@ int redis_is_options(lua_State *L, int idx)
 	return yes;
 }
 
+/* A secret of opsh.secret that has not been asked for yet: asks, and puts the
+ * real one in its place. */
+static void settle_secret(lua_State *L, int idx)
+{
+	int lazy;
+
+	if (!lua_istable(L, idx) || !luaL_getmetafield(L, idx, "__name"))
+		return;
+	lazy = lua_type(L, -1) == LUA_TSTRING &&
+	       strcmp(lua_tostring(L, -1), "opsh.secret") == 0;
+	lua_pop(L, 1);
+	if (!lazy)
+		return;
+	luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+	lua_getfield(L, -1, "opsh.secret");
+	lua_getfield(L, -1, "resolve");
+	lua_pushvalue(L, idx);			/* -- loaded secret resolve v */
+	lua_call(L, 1, 1);
+	lua_replace(L, idx);
+	lua_pop(L, 2);
+}
+
 /* How many words the value at idx makes: a list makes as many as it has. */
 static lua_Integer count_value(lua_State *L, int idx, long long argno)
 {
+	settle_secret(L, idx);
 	if (!lua_istable(L, idx))
 		return 1;
 	if (is_result(L, idx))
@@ -134,6 +157,7 @@ static void add_value(lua_State *L, struct buf *out, int idx, long long argno)
 {
 	lua_Integer i, n;
 
+	settle_secret(L, idx);
 	if (!lua_istable(L, idx)) {
 		add_scalar(L, out, idx, argno);
 		return;
@@ -141,6 +165,7 @@ static void add_value(lua_State *L, struct buf *out, int idx, long long argno)
 	n = (lua_Integer)lua_rawlen(L, idx);
 	for (i = 1; i <= n; i++) {
 		lua_rawgeti(L, idx, i);
+		settle_secret(L, lua_gettop(L));
 		add_scalar(L, out, lua_gettop(L), argno);
 		lua_pop(L, 1);
 	}

@@ -37,6 +37,20 @@ describe("redis values", function()
 			"argument 2", 1, true))
 	end))
 
+	it("sends the value of a secret", on(function(cache)
+		local secret = require "opsh.secret"
+		cache:set("v:secret", secret.value "a-long-secret-value")
+		eq(cache:get "v:secret", "a-long-secret-value")
+		cache:set("v:secret", secret.env "OPSH_REDIS_TLS_CA")
+		eq(cache:get "v:secret", os.getenv "OPSH_REDIS_TLS_CA")
+		cache:pipeline("SET", { { "v:secret", secret.env "OPSH_REDIS_SOCK" } })
+		eq(cache:get "v:secret", os.getenv "OPSH_REDIS_SOCK")
+		cache:pipeline(function(p)
+			p:set("v:secret", secret.env "OPSH_REDIS_TLS_CA")
+		end)
+		eq(cache:get "v:secret", os.getenv "OPSH_REDIS_TLS_CA")
+	end))
+
 	it("flattens lists", on(function(cache)
 		cache:mset { "v:a", 1, "v:b", 2 }
 		eq(cache:mget { "v:a", "v:none", "v:b" }, { "1", null, "2" })
