@@ -19,6 +19,9 @@ int exit_code_of(const struct err *e)
 
 	if (e->exit_code)
 		return e->exit_code;
+	/* whatever ended it: a write that may have been applied */
+	if (e->outcome == OUTCOME_UNKNOWN && e->kind != ERR_CANCELLED)
+		return EXIT_IN_DOUBT;
 	/* a deadline of the connection is a target that can't be reached */
 	if (e->kind == ERR_TIMEOUT && e->phase >= PHASE_DNS &&
 	    e->phase <= PHASE_AUTH)
