@@ -1,21 +1,23 @@
 #!/bin/sh
 # deps.sh GROUP...: installs the Debian packages that are missing. Groups: build,
-# test. Asks for sudo only when something is missing and we are not root. Must
+# demo, test. Asks for sudo only when something is missing and we are not root. Must
 # not start a service, nor touch what is there.
 set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev libmd-dev
 libssl-dev libjansson-dev libc6-dev"
-test="lua5.4 libhiredis-dev libcmocka-dev redis-server redis-sentinel redis-tools
-openssl valgrind clang libclang-rt-14-dev cppcheck lua-check python3
-python3-pexpect hyperfine tmux"
+demo="redis-server redis-tools openssl"
+test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
+libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect hyperfine tmux procps
+util-linux git"
 
 want=""
 for group in "$@"; do
 	case $group in
 	build) want="$want $build" ;;
+	demo) want="$want $demo" ;;
 	test) want="$want $test" ;;
-	*) echo "deps.sh: unknown group '$group' (build, test)" >&2; exit 2 ;;
+	*) echo "deps.sh: unknown group '$group' (build, demo, test)" >&2; exit 2 ;;
 	esac
 done
 

@@ -55,7 +55,8 @@ check: deps
 bench: deps
 	@$(MAKE) --no-print-directory MODE=release all
 	@tests/bench/bench.py
-demo: deps
+demo:
+	@tests/deps.sh build demo
 	@$(MAKE) --no-print-directory MODE=release all
 	@examples/demo.sh
 .PHONY: unit fuzz build-test
