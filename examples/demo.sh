@@ -71,10 +71,10 @@ load() {
 
 say 'a Redis of our own, in a throwaway folder'
 run "$here/stack/stack" up "$dir/stack" redis
-set -a
+set -a			# for the programs below
 # shellcheck source=/dev/null
 . "$dir/stack/env"
-XDG_STATE_HOME=$dir/state
+export XDG_STATE_HOME=$dir/state
 set +a
 PATH=$(dirname -- "$opsh"):$PATH
 cd -- "$dir" || exit 1

@@ -2,79 +2,15 @@
 -- Finds the keys first and deletes them in batches from that list, so that a
 -- plan names the very batches that a run sends. Run it again after an
 -- interruption: it looks again, and UNLINK of a key that is gone does nothing.
+local judge = require "opsh.redis.judge"
 local sample = require "opsh.redis.sample"
 
-local ROUND <const> = 500000 -- keys held at once
+local ROUND <const> = 500000 -- keys held at once ..
+local ROUND_BYTES <const> = 48 << 20 -- .. and so many bytes of their names
 local CANARY <const> = 100 -- keys of the first batch
-local SAMPLE <const> = 1000 -- keys that the judgement rests on
-local NO_TTL_MAX <const> = 5 -- percent without TTL that a cache may have
 local CATCH_UP <const> = 0.25 -- seconds of delay that may be made good
 
 -- --- is it a cache? ---------------------------------------------------------
-
--- Percent of these keys that have no TTL, and how many streams there are.
-local function look_at(rows)
-  local no_ttl, streams = 0, 0
-  for _, row in ipairs(rows) do
-    if not row.ttl then no_ttl = no_ttl + 1 end
-    if row.type == "stream" then streams = streams + 1 end
-  end
-  return sample.percent(no_ttl, #rows), streams
-end
-
-local function names_of(groups)
-  local parts = {}
-  for n, group in ipairs(groups) do
-    parts[n] = ("%d %s%s"):format(group.keys, group.name,
-      group.keys > 1 and "s" or "")
-  end
-  return table.concat(parts, ", ")
-end
-
--- Keys of the list that are locks, sessions or queues by their names.
-local function kept_among(keys)
-  local rows = {}
-  for n, key in ipairs(keys) do rows[n] = { kept = sample.kept(key) } end
-  return sample.groups(rows, function(row) return row.kept end)
-end
-
--- What speaks against a cache. share: percent without TTL, of the database or
--- of the keys to go, whichever is more. exact: no other keys were there to ask.
-local function judge(cache, policy, keys)
-  local drawn, whole = sample.keys(cache, SAMPLE)
-  local all = sample.describe(cache, drawn)
-  local hit = sample.describe(cache, sample.spread(keys, SAMPLE))
-  local all_share, all_streams = look_at(all)
-  local hit_share, hit_streams = look_at(hit)
-  local share = math.max(all_share, hit_share)
-  local kept = kept_among(keys)
-  local against = {}
-  if policy == "noeviction" then
-    against[#against + 1] = "maxmemory-policy is noeviction"
-  end
-  if share > NO_TTL_MAX then
-    against[#against + 1] = ("%g %% of a sample have no TTL (%g %% of the "
-      .. "database, %g %% of the keys to go)"):format(share, all_share,
-      hit_share)
-  end
-  if all_streams + hit_streams > 0 then
-    against[#against + 1] = "there are streams"
-  end
-  if #kept > 0 then
-    against[#against + 1] = "by their names " .. names_of(kept)
-      .. " are to go"
-  end
-  local beside = sample.groups(all, function(row)
-    return sample.kept(row.key)
-  end)
-  return {
-    policy = policy, share = math.floor(share + 0.5), against = against,
-    exact = whole and #keys <= SAMPLE,
-    text = ("%s; of %d sampled keys %g %% have no TTL%s"):format(policy,
-      #all + #hit, share, #beside > 0 and #kept == 0
-      and "; beside them live " .. names_of(beside) or ""),
-  }
-end
 
 -- The share that was given must be the one that is found; a sample of 1,000
 -- is right to about 3 points.
@@ -130,14 +66,18 @@ local function sort_out(keys)
   return keys
 end
 
--- The next ROUND keys of a scan (next_batch is its iterator), and whether
--- there may be more.
+-- The next keys of a scan (next_batch is its iterator), as many as one round
+-- holds, and whether there may be more.
 local function take(next_batch)
-  local keys = {}
-  while #keys < ROUND do
+  local keys, n, bytes = {}, 0, 0
+  while n < ROUND and bytes < ROUND_BYTES do
     local batch = next_batch()
     if not batch then return sort_out(keys), false end
-    table.move(batch, 1, #batch, #keys + 1, keys)
+    for i = 1, #batch do
+      keys[n + i] = batch[i]
+      bytes = bytes + #batch[i]
+    end
+    n = n + #batch
   end
   return sort_out(keys), true
 end
@@ -202,17 +142,27 @@ local function origin_watch(t, p)
   end
 end
 
+-- One batch, by one command. Its reply says how many keys it removed.
+local function unlink_batch(cache, batch, cluster)
+  if cluster then -- keys of one command must share a slot
+    return cache:pipeline("UNLINK", batch, { expect = #batch })
+  end
+  return cache:unlink(batch, { expect = #batch })
+end
+
 -- Deletes keys[from..to] in batches of `size`. state: what is done so far.
 local function unlink(t, keys, from, to, size, state)
   for at = from, to, size do
     local batch = table.move(keys, at, math.min(at + size - 1, to), 1, {})
     -- Another server or role than before? Then the write is refused.
     t.cache:identity()
-    local reply
-    if state.cluster then -- keys of one command must share a slot
-      reply = t.cache:pipeline("UNLINK", batch, { expect = #batch })
-    else
-      reply = t.cache:unlink(batch, { expect = #batch })
+    local reply, e = try(unlink_batch, t.cache, batch, state.cluster)
+    if e and e.code == "READONLY" then
+      -- Demoted since that question: nothing was removed, and the next write
+      -- finds out who it is.
+      reply = unlink_batch(t.cache, batch, state.cluster)
+    elseif e then
+      error(e, 0)
     end
     state.sent = state.sent + #batch
     state.removed = state.removed + reply.count
@@ -361,7 +311,7 @@ local function flush_keys(t, p, id)
     return { count = found.count, sample = sample.spread(found.keys, 8) }
   end)
   local judged = step("judge", function()
-    return judge(t.cache, id.maxmemory_policy, found.keys)
+    return judge.cache(t.cache, found.keys, id.maxmemory_policy)
   end)
   local how = ask(t, p, judged, { verb = "unlink", count = counted.count,
     unit = "keys that match '" .. (p.pattern or p.key) .. "'",
@@ -388,7 +338,10 @@ local function flush_keys(t, p, id)
         -- not with the canary: its own look at the keys counts as misses
         local stats = t.cache:info "stats"
         unlink(t, found.keys, canary + 1, #found.keys, state.size, state)
-        if found.more then later_rounds(t, p, state) end
+        if found.more then
+          found.keys, state.keys = nil, nil -- room for the next round
+          later_rounds(t, p, state)
+        end
         state.hits = hit_rate(t.cache, stats)
         return { sent = state.sent, removed = state.removed }
       end)
@@ -472,14 +425,14 @@ local function flush_whole(t, p, id)
     return { count = before }
   end)
   step("judge", function()
-    judged = judge(cache, id.maxmemory_policy, (sample.keys(cache, SAMPLE)))
+    judged = judge.cache(cache, {}, id.maxmemory_policy)
     return judged
   end)
   local points = cache:config_get("save").save or ""
   local verb = p.all and "flushall" or "flushdb"
   local how = ask(t, p, judged, { verb = verb, count = before,
     unit = p.all and "keys in all databases" or "keys in db " .. id.db,
-    sample = sample.spread(sample.keys(cache, SAMPLE), 8),
+    sample = sample.spread(sample.keys(cache, 1000), 8),
     more = p.no_copy and "no copy is made" or points ~= "" and "a copy is "
       .. "made, and overwritten by the next save point (" .. points .. ")"
       or "a copy is made" })
