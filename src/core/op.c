@@ -95,7 +95,7 @@ void op_done(struct op *op)
 	if (op->detached)
 		op_destroy(op);
 	else if (op->wake)
-		*op->wake = 1;
+		*op->wake = 1, op->wake = NULL;
 	else if (op->parked && op->task)
 		task_ready(op->task);
 }
