@@ -264,7 +264,7 @@ void redis_await(lua_State *L, struct redis_conn *c, const char *name,
 void redis_turn(lua_State *L, lua_KContext ctx, lua_KFunction k);
 const char *redis_where(const struct redis_conn *c);	/* "host:port" */
 
-/* --- calls (redis_call.c, redis_end.c, redis_args.c, redis_push.c) -------------------------------------- */
+/* --- calls (redis_call.c, redis_end.c, redis_args.c, redis_push.c) ------- */
 enum redis_shape { REDIS_ONE, REDIS_FLAT, REDIS_LIST, REDIS_ATOMIC };
 
 struct redis_call {

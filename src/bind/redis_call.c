@@ -8,12 +8,14 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/loop.h"
 #include "core/lx.h"
 #include "core/mem.h"
 
+#define LIST_MIN 10		/* arguments that make a call a list */
 #define MAX_TRIES 5		/* connections lost while getting ready */
 #define STREAM_MIN 256		/* commands from which replies are decoded early */
 
@@ -102,6 +104,18 @@ static void set_verb(struct redis_call *call)
 }
 
 /* --- sending ------------------------------------------------------------------------------ */
+/* Elements for the record: commands of a batch, or the arguments of one command
+ * that takes a list (UNLINK of 600 keys). */
+static long long count_items(const struct redis_call *call)
+{
+	long long args;
+
+	if (call->shape != REDIS_ONE)
+		return call->n;
+	args = strtoll(call->enc.data + 1, NULL, 10) - 1;	/* "*601\r\n" */
+	return args >= LIST_MIN ? args : 0;
+}
+
 static int send_call(lua_State *L, struct redis_call *call)
 {
 	struct effect_call what;
@@ -118,7 +132,7 @@ static int send_call(lua_State *L, struct redis_call *call)
 	what.verb = call->verb;
 	what.request = call->text.data;
 	what.request_len = call->text.len;
-	what.items = call->shape == REDIS_ONE ? 0 : call->n;
+	what.items = count_items(call);
 	what.timeout = call->timeout;
 	if (effect_begin(L, &call->effect, &what) == EFFECT_WITHHELD) {
 		if (call->shape == REDIS_LIST || call->shape == REDIS_ATOMIC)
