@@ -1,0 +1,692 @@
+#!/usr/bin/python3
+"""Tests of what a person at a terminal sees and types: prompts, guards,
+progress, colours, escapes, widths, a window that closes, slow and gone readers.
+
+Owns throwaway terminals, folders and one Redis. The keys of the prompt that is
+to come (line editing, completion) are not here. The last line is `N passed,
+N failed`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+from terminal import (OPSH, TEST, Terminal, environment, journal, main,
+                      newest_run, path, redis, run, servers, test, until)
+
+ASK = """
+local term = require "opsh.c.term"
+local text, secret = os.getenv "ASK" or "name: ", os.getenv "SECRET" == "1"
+local answer = term.prompt(text, { secret = secret })
+term.write(1, "answer=" .. (answer and ("%q"):format(answer) or "none") .. "\\n")
+return 0
+"""
+
+
+def ask(**env):
+    return Terminal("--spec", path("ask.lua", ASK), program=TEST, **env)
+
+
+# --- prompts ----------------------------------------------------------------
+
+@test
+def prompt_echoes():
+    t = ask()
+    t.expect(r"name: ")
+    t.type("Anna Bel\x7f\n")
+    t.expect(r'answer="Anna Be"\r\n')
+    assert t.gone() == 0
+    assert b"Anna Bel" in t.seen, t.seen
+    assert t.echoes()
+
+
+@test
+def prompt_secret_does_not_echo():
+    t = ask(SECRET="1")
+    t.expect(r"name: ")
+    until("no echo", lambda: not t.echoes())
+    t.type("hunter-2-hunter\n")
+    t.expect(r'answer=')
+    assert b"hunter" not in t.seen[:t.seen.index(b"answer=")], t.seen
+    assert t.gone() == 0
+    assert t.echoes(), "the terminal must echo again"
+
+
+@test
+def prompt_secret_of_a_target_is_masked():
+    t = Terminal("-e", "secret.prompt('x')", program=OPSH)
+    t.expect(r"\[secret prompt\]")
+    assert t.end() == 0
+
+
+@test
+def prompt_ctrl_c_is_no_answer():
+    t = ask()
+    t.expect(r"name: ")
+    t.type("abc\x03")
+    t.expect(r"answer=none\r\n")
+    assert t.gone() == 0
+    assert t.echoes()
+
+
+@test
+def prompt_ctrl_d_is_no_answer():
+    t = ask()
+    t.expect(r"name: ")
+    t.type("\x04")
+    t.expect(r"answer=none\r\n")
+    assert t.gone() == 0
+
+
+@test
+def prompt_ctrl_backslash_is_no_answer():
+    t = ask()
+    t.expect(r"name: ")
+    t.type("\x1c")
+    t.expect(r"answer=none\r\n")
+    assert t.gone() == 0
+
+
+@test
+def prompt_empty_line_is_an_answer():
+    t = ask()
+    t.expect(r"name: ")
+    t.type("\n")
+    t.expect(r'answer=""\r\n')
+    assert t.gone() == 0
+
+
+@test
+def prompt_in_ci_asks_nobody():
+    t = ask(CI="1")
+    t.expect(r"answer=none\r\n")
+    assert t.gone() == 0
+    assert b"name:" not in t.seen, t.seen
+
+
+@test
+def prompt_with_ci_empty_asks():
+    t = ask(CI="")
+    t.expect(r"name: ")
+    t.type("x\n")
+    t.expect(r'answer="x"')
+    assert t.gone() == 0
+
+
+@test
+def prompt_without_terminal_asks_nobody():
+    code, out, err = run("--spec", path("ask.lua", ASK), program=TEST)
+    assert (code, out, err) == (0, b"answer=none\n", b""), (code, out, err)
+
+
+@test
+def prompt_text_is_escaped():
+    t = ask(ASK="\x1b[31mred\u202e\x07 ")
+    t.expect(r"red")
+    t.type("x\n")
+    t.expect(r"answer=")
+    assert t.gone() == 0
+    assert rb"\x1b[31mred\u{202e}\x07 " in t.seen, t.seen
+
+
+@test
+def prompt_drops_what_was_typed_ahead():
+    flag = path("go")
+    t = Terminal("--spec", path("ahead.lua", """
+local term = require "opsh.c.term"
+term.write(1, "ready\\n")
+repeat require("opsh.task").sleep(0.01) until io.open(os.getenv "FLAG")
+""" + ASK), program=TEST, FLAG=flag)
+    t.expect("ready\r\n")
+    t.type("early\n")
+    t.expect("early")           # the terminal has it
+    path("go", "")
+    t.expect(r"name: ")
+    t.type("late\n")
+    t.expect(r'answer="late"')
+    assert t.gone() == 0
+    os.unlink(flag)
+
+
+@test
+def prompt_lets_others_work():
+    t = Terminal("--spec", path("others.lua", """
+local term = require "opsh.c.term"
+local task = require "opsh.task"
+task.all(function()
+    term.write(1, "answer=" .. term.prompt("name: ", {}) .. "\\n")
+end, function()
+    for n = 1, 3 do task.sleep(0.01) end
+    term.write(1, "\\nworked\\n")
+end)
+return 0
+"""), program=TEST)
+    t.expect(r"worked\r\n")
+    t.type("x\n")
+    t.expect("answer=x")
+    assert t.gone() == 0
+
+
+@test
+def prompt_and_a_signal_give_the_terminal_back():
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        t = ask(SECRET="1")
+        t.expect(r"name: ")
+        until("no echo", lambda: not t.echoes())
+        t.signal(number)
+        assert t.gone() == code, (number, t.seen)
+        assert t.settings() == fresh(), number
+
+
+@test
+def third_ctrl_c_gives_the_terminal_back():
+    t = Terminal("--spec", path("stuck.lua", """
+local term = require "opsh.c.term"
+local task = require "opsh.task"
+task.all(function() term.prompt("name: ", { secret = true }) end, function()
+    task.sleep(0.01)
+    term.write(2, "stuck\\n")
+    -- in C for hours: no hook runs there
+    string.find(("a"):rep(3000), (".-"):rep(12) .. "b")
+end)
+return 0
+"""), program=TEST)
+    t.expect("name: ")
+    t.expect("stuck")
+    assert not t.echoes()
+    for _ in range(3):
+        t.signal(signal.SIGINT)
+        until("the signal is taken", lambda: not t.child.isalive() or re.search(
+            r"ShdPnd:\s+0+\n", status_of(t.child.pid)))
+    assert t.gone() == 130, t.seen
+    assert t.settings() == fresh()
+
+
+def fresh():
+    """The settings of a terminal that nobody has changed."""
+    master, slave = os.openpty()
+    try:
+        return termios.tcgetattr(slave)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def status_of(pid):
+    try:
+        with open("/proc/%d/status" % pid) as file:
+            return file.read()
+    except OSError:
+        return "ShdPnd:\t0\n"
+
+
+# --- guards -----------------------------------------------------------------
+
+FLUSH = """
+guard(cache, { verb = "unlink", count = 2, sample = { "a", "b" } })
+print("removed", cache:unlink({ "a", "b" }).count)
+"""
+
+
+def guarded(*args, **env):
+    redis("mset", "a", "1", "b", "2")
+    return Terminal(*args, "-e", FLUSH, **env)
+
+
+@test
+def guard_typed_right():
+    t = guarded()
+    t.expect(r"guard: unlink on cache\r\n")
+    t.expect(r"identity  run_id=[0-9a-f]{40}")
+    t.expect(r"count     2\r\n")
+    t.expect(r"sample    a\r\n            b\r\n")
+    t.expect(r"type '2' to go on: ")
+    t.type("2\n")
+    t.expect(r"removed\t?\s*2\r\n")
+    assert t.end() == 0
+    assert redis("exists", "a", "b") == "0"
+    passed = [r for r in journal() if r["type"] == "guard"]
+    assert [r["how"] for r in passed] == ["typed"], passed
+
+
+def refused(answer, *args, asks="2", **env):
+    t = guarded(*args, **env)
+    t.expect(r"type '%s' to go on: " % asks)
+    t.type(answer)
+    t.expect(r"nothing was written")
+    assert t.end() == 14, t.seen
+    assert redis("exists", "a", "b") == "2", "written all the same"
+    records = journal()
+    assert [r["how"] for r in records if r["type"] == "guard"] == ["refused"]
+    assert not [r for r in records if r["type"] == "intent"], records
+    assert records[-1]["type"] == "end" and records[-1]["exit"] == 14
+    return t
+
+
+@test
+def guard_typed_wrong():
+    for answer in ("y\n", "3\n", "\n", "2x\n"):
+        assert b"was not confirmed" in refused(answer).seen
+
+
+@test
+def guard_ctrl_c():
+    assert b"got no answer" in refused("2\x03").seen
+
+
+@test
+def guard_ctrl_d():
+    assert b"got no answer" in refused("\x04").seen
+
+
+def protected():
+    redis("ping")
+    return path("protected.lua", """return {
+    environment = "production", protected = true,
+    targets = { cache = { kind = "redis", url = "%s" } },
+}
+""" % servers["OPSH_REDIS_URL"])
+
+
+@test
+def guard_on_a_protected_environment_asks_for_the_name():
+    targets = ("--targets", protected(), "--write")
+    refused("2\n", *targets, asks="2 cache")
+    t = guarded(*targets)
+    t.expect(r"in        production \(protected\)")
+    t.expect(r"type '2 cache' to go on: ")
+    t.type("2 cache\n")
+    t.expect(r"removed\s+2\r\n")
+    assert t.end() == 0
+
+
+@test
+def guard_in_ci_refuses_at_once():
+    began = time.monotonic()
+    t = guarded(CI="true")
+    t.expect(r"--approve cache")
+    assert t.end() == 14
+    assert time.monotonic() - began < 3
+    assert b"to go on" not in t.seen
+
+
+@test
+def guard_shows_no_foreign_escapes():
+    redis("set", "a", "1")
+    t = Terminal("-e", r"""
+guard(cache, { verb = "unlink", count = 1, note = "n\27[2J",
+    sample = { "k\27[31m\nguard: forged", "\u{202e}gpj" } })""")
+    t.expect(r"to go on: ")
+    t.type("\x04")
+    assert t.end() == 14
+    clean(t.seen)
+    assert rb"k\x1b[31m\nguard: forged" in t.seen, t.seen
+    assert rb"\u{202e}gpj" in t.seen, t.seen
+
+
+# --- progress ---------------------------------------------------------------
+
+WORK = """
+local p <close> = progress.new { label = "work", total = 100 }
+for n = 1, 100 do
+    task.sleep(0.01)
+    p:add()
+    %s
+end
+p:close()
+print "over"
+"""
+
+
+@test
+def progress_is_one_line_and_goes():
+    t = Terminal("-e", WORK % "")
+    t.expect(r"\rwork: [0-9]+/100  [0-9]+%  [0-9.]+/s  ETA [0-9]+s\x1b\[K")
+    t.expect(r"over\r\n")
+    assert t.end() == 0
+    drawn, rest = t.seen.split(b"work: 100/100 in ")
+    assert b"\n" not in drawn, drawn
+    assert drawn.endswith(b"\r\x1b[K"), drawn
+    assert len(re.findall(rb"\rwork: ", drawn)) > 3, drawn
+    assert rest.endswith(b"over\r\n"), rest
+
+
+@test
+def progress_makes_way_for_text():
+    t = Terminal("-e", WORK % "if n == 50 then print 'half' end")
+    t.expect(r"\r\x1b\[Khalf\r\n")
+    t.expect(r"\rwork: [5-9][0-9]/100")
+    t.expect(r"over")
+    assert t.end() == 0
+
+
+@test
+def progress_is_cut_to_the_width():
+    t = Terminal("-e", (WORK % "").replace('"work"', '("w"):rep(300)'),
+                 size=(24, 80))
+    t.expect(r"over")
+    assert t.end() == 0
+    for line in re.findall(rb"\r(w+)[^w]*\x1b\[K", t.seen):
+        assert len(line) == 79, line
+
+
+@test
+def progress_of_an_error_goes():
+    t = Terminal("-e", WORK % "if n == 30 then error 'broke' end")
+    t.expect(r"opsh: lua: -e:\d+: broke")
+    assert t.end() == 1
+    before = t.seen[:t.seen.index(b"opsh: lua")]
+    last = before.split(b"\n")[-1]
+    assert last == b"" or last.endswith(b"\r\x1b[K"), before
+
+
+@test
+def progress_without_terminal_draws_nothing():
+    code, out, err = run("-e", WORK % "")
+    assert (code, out) == (0, b"over\n"), (code, out)
+    assert b"\r" not in err and b"\x1b" not in err, err
+    assert err.startswith(b"work: 100/100 in "), err
+
+
+# --- colours ----------------------------------------------------------------
+
+SGR = re.compile(rb"\x1b\[[0-9;]*m")
+TALK = """log.info("hello")
+step("one", function() end)"""
+
+
+def talk_on_tty(**env):
+    t = Terminal("--output", "text", "-e", TALK, **env)
+    assert t.end() == 0
+    assert b"hello" in t.seen and b"one" in t.seen, t.seen
+    return t.seen
+
+
+@test
+def colours_on_a_terminal():
+    seen = talk_on_tty()
+    assert b"\x1b[32minfo\x1b[0m" in seen, seen
+    assert b"\x1b[32mok\x1b[0m  one" in seen, seen
+
+
+@test
+def colours_not_wanted():
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": None},
+                {"NO_COLOR": "1", "CLICOLOR_FORCE": "1"}):
+        seen = talk_on_tty(**env)
+        assert b"\x1b" not in seen, (env, seen)
+
+
+@test
+def colours_in_a_pipe():
+    for env, wanted in (({}, False), ({"CLICOLOR_FORCE": "1"}, True),
+                        ({"CLICOLOR_FORCE": "0"}, False),
+                        ({"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, False),
+                        ({"CLICOLOR_FORCE": "1", "NO_COLOR": ""}, True)):
+        code, _, err = run("-e", TALK, env=env)
+        assert code == 0, err
+        assert bool(SGR.search(err)) == wanted, (env, err)
+
+
+# --- what is foreign --------------------------------------------------------
+
+# A terminal takes these as orders; none may come from a value.
+BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]".encode()
+                  .replace(b"\n", b""))
+OURS = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[K")
+
+
+def clean(seen):
+    rest = OURS.sub(b"", seen)
+    assert b"\x1b" not in rest, rest
+    assert not re.search(rb"[\x00-\x06\x07\x08\x0b\x0c\x0e-\x1f\x7f]", rest), rest
+    text = rest.decode(errors="replace")
+    assert not re.search("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+                         "\u0080-\u009f\u200b]", text), text
+
+
+EVIL = r"a\27[31m\27]0;title\7\8\127\u{202e}gpj\u{2066}\u{9b}31m\xff\0z\r!"
+
+
+@test
+def foreign_text_is_escaped_wherever_it_comes_out():
+    code = "local evil = '%s' " % EVIL + r"""
+print(evil)
+io.write(evil, "\n")
+io.stderr:write(evil, "\n")
+show { { name = evil, n = 1 }, { name = "b", n = 2 } }
+show { [evil] = evil }
+show { evil }
+log.warn("%s", evil, { [evil] = evil })
+local p = progress.new { label = evil, total = 2 }
+p:add() task.sleep(0.2) p:add() p:close()
+step(evil:gsub("%z", ""), {}, function() cache:set("evil", evil) end)
+print(cache:get "evil")
+warn(evil)
+return evil
+"""
+    redis("ping")
+    t = Terminal("--output", "text", "-e", code)
+    assert t.end() == 0, t.seen
+    clean(t.seen)
+    assert t.seen.count(rb"a\x1b[31m\x1b]0;title\x07") >= 10, t.seen
+
+
+@test
+def foreign_text_in_errors_is_escaped():
+    for code in ("error('%s')", "error { '%s' }", "fail('%%s', '%s')",
+                 "cache:call('X%s')", "step('%s', function() error '%s' end)",
+                 "local t = {} t['%s'].x = 1", "require '%s'",
+                 "return setmetatable({}, {__tostring = function() "
+                 "return '%s' end})"):
+        redis("ping")
+        t = Terminal("-e", code.replace("'%s'", "'" + EVIL.replace(
+            r"\0", "") + "'").replace("'%%s'", "'%s'").replace("X%s", EVIL))
+        t.end()
+        clean(t.seen)
+        assert rb"[31m" in t.seen, (code, t.seen)
+
+
+@test
+def foreign_text_of_files_and_arguments_is_escaped():
+    name = "evil\x1b[31m.lua"
+    path(name, "return { name = 'x\x1b[32m', summary = '\x1b[33m' }")
+    for args in (("run", name), ("check", name), ("doc", name),
+                 ("x\x1b[31m",), ("--x\x1b[31m",), ("help", "\x1b[31m"),
+                 ("--target", "a\x1b[31m=redis://x", "targets"),
+                 ("--targets", "\x1b[31m", "targets"),
+                 ("timeline", "\x1b[31m")):
+        t = Terminal(*args)
+        t.end()
+        clean(t.seen)
+        assert rb"\x1b[3" in t.seen, (args, t.seen)
+
+
+@test
+def a_pipe_gets_the_bytes():
+    code, out, _ = run("-e", r"io.write('a\27[31m\255\0')")
+    assert (code, out) == (0, b"a\x1b[31m\xff\0"), out
+
+
+# --- widths -----------------------------------------------------------------
+
+WIDE = """
+local rows = {}
+for n = 1, 3 do
+    rows[n] = { id = n, name = ("name-%d "):format(n):rep(20),
+        note = ("日本語"):rep(15), last = "x" }
+end
+show(rows)
+show { key = ("v"):rep(500) }
+"""
+
+
+def widths(seen):
+    from unicodedata import east_asian_width as wide
+    return [sum(2 if wide(c) in "WF" else 1 for c in line)
+            for line in seen.decode().split("\r\n")]
+
+
+@test
+def tables_fit_80_and_200_columns():
+    for columns in (80, 200):
+        t = Terminal("-e", WIDE, size=(24, columns))
+        assert t.end() == 0
+        found = widths(t.seen)
+        assert max(found) <= columns, (columns, found)
+        assert max(found) > columns - 10, (columns, found)
+        assert "…" in t.seen.decode(), t.seen
+
+
+@test
+def tables_in_40_columns_stand_upright():
+    t = Terminal("-e", WIDE + "show { { a = 1, b = 2, c = 'x', d = 'y', "
+                 "e = 'z', f = 'u', g = 'v', h = 'w', i = 'x' } }",
+                 size=(24, 40))
+    assert t.end() == 0
+    assert max(widths(t.seen)) <= 40, t.seen
+
+
+@test
+def tables_in_a_pipe_are_whole():
+    code, out, _ = run("-e", WIDE)
+    assert code == 0 and "…" not in out.decode(), out
+    assert b"v" * 500 in out
+
+
+# --- a window that closes, readers that sleep or leave ------------------------
+
+LOOP = """
+step("loop", function()
+    for n = 1, 1e9 do
+        cache:set("loop", n)
+        if n == 20 then print "running" end
+        task.sleep(0.001)
+    end
+end)
+"""
+
+
+@test
+def window_closed_in_the_middle():
+    redis("ping")
+    t = Terminal("-e", LOOP)
+    t.expect("running")
+    assert t.hang_up() == 129
+    records = journal()
+    assert records[-1]["type"] == "end", records[-1]
+    assert records[-1]["exit"] == 129, records[-1]
+    assert not doubts(records), records
+    code, out, err = run("verify", "last")
+    assert code == 0, (out, err)
+
+
+def doubts(records):
+    """Writes that have no outcome on record."""
+    open_ones = {r["seq"] for r in records if r["type"] == "intent"}
+    return open_ones - {r.get("of") for r in records
+                        if r["type"] == "outcome" and r["outcome"] != "unknown"}
+
+
+@test
+def window_closed_at_a_guard():
+    t = guarded()
+    t.expect(r"to go on: ")
+    assert t.hang_up() == 129
+    assert redis("exists", "a", "b") == "2"
+    assert journal()[-1]["exit"] == 129, journal()[-1]
+
+
+@test
+def window_closed_while_it_prints():
+    t = Terminal("-e", "cache:set('hup', 1) while true do print('x') end")
+    t.expect("x\r\n")
+    assert t.hang_up() == 129
+    assert journal()[-1]["exit"] == 129, journal()[-1]
+
+
+TALKER = r"""
+task.all(function()
+    for n = 1, 80 do print(("%06d"):format(n) .. ("x"):rep(65536)) end
+end, function()
+    for n = 1, 200 do cache:set("talker", n) end
+end)
+"""
+
+
+@test
+def sleeping_reader_does_not_stop_the_journal():
+    redis("del", "talker")
+    p = subprocess.Popen([OPSH, "-e", TALKER], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env=environment())
+    try:
+        until("all is written while nobody reads",
+              lambda: redis("get", "talker") == "200")
+        until("all is on record", lambda: sum(
+            r["type"] == "outcome" for r in journal()) == 200)
+        assert p.poll() is None, "it must wait for its reader"
+        out, err = p.communicate(timeout=20)
+        assert p.returncode == 0, err
+        lines = out.splitlines()
+        assert [int(line[:6]) for line in lines] == list(range(1, 81))
+        assert all(len(line) == 65542 for line in lines)
+    finally:
+        p.kill()
+
+
+@test
+def reader_gone_ends_what_only_reads():
+    done = subprocess.run(
+        ["bash", "-c", '"$OPSH" -e "for n = 1, 1e9 do print(n) end" | head -1;'
+         ' echo "${PIPESTATUS[0]}"'], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=20, env=environment(OPSH=OPSH))
+    assert done.stdout == b"1\n141\n", done
+    assert done.stderr == b"", done.stderr
+
+
+@test
+def reader_gone_does_not_stop_what_writes():
+    redis("del", "half")
+    done = subprocess.run(
+        ["bash", "-c", '"$OPSH" -e "$CODE" | head -1;'
+         ' echo "${PIPESTATUS[0]}"'], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=20, env=environment(OPSH=OPSH, CODE="""
+            cache:set("half", 1)
+            for n = 1, 20000 do print(n) if n % 100 == 0 then task.sleep(0) end end
+            cache:set("half", 2)"""))
+    assert done.stdout == b"1\n0\n", done
+    assert redis("get", "half") == "2"
+    records = journal()
+    assert records[-1]["type"] == "end" and records[-1]["exit"] == 0, records[-1]
+
+
+@test
+def full_disk_of_stdout_is_said():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([OPSH, "-e", "print 'x'"], stdout=full,
+                              stderr=subprocess.PIPE, timeout=20,
+                              stdin=subprocess.DEVNULL, env=environment())
+    assert done.returncode == 1, done
+    assert b"cannot write to stdout: No space left" in done.stderr, done
+
+
+@test
+def closed_stdout_is_said():
+    done = subprocess.run(
+        ["bash", "-c", '"$OPSH" -e "print(1)" >&-; echo "$?" >&2'], timeout=20,
+        stderr=subprocess.PIPE, env=environment(OPSH=OPSH))
+    assert done.stderr.endswith(b"\n1\n"), done
+    assert b"cannot write to stdout: Bad file" in done.stderr, done
+    done = subprocess.run(
+        ["bash", "-c", '"$OPSH" -e "return nil" >&- 2>&-'], timeout=20,
+        env=environment(OPSH=OPSH))
+    assert done.returncode == 0, done
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""terminal: what the pty tests share: opsh on a terminal of its own, a
+throwaway folder, a Redis from examples/stack, waiting with a deadline, and the
+loop that runs and counts tests. Owns every process and file that it made; all
+are gone when main() ends. Must not know what is tested.
+"""
+
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+
+import pexpect
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+OPSH = os.environ.get("OPSH", os.path.join(ROOT, "build/release/opsh"))
+# Built with failpoints and --spec: what user code can't call is called by it.
+TEST = os.environ.get("OPSH_TEST", os.path.join(ROOT, "build/test/opsh"))
+STACK = os.path.join(ROOT, "examples/stack/stack")
+TMP = tempfile.mkdtemp(prefix="opsh-pty.")
+TIOCGPTN = 0x80045430
+LIMIT = 20      # seconds for anything
+TESTS = []
+started = []
+servers = {}
+
+
+def test(fn):
+    TESTS.append(fn)
+    return fn
+
+
+def environment(**more):
+    """A bare environment: nothing of the caller's changes what is shown."""
+    keep = {k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS",
+                                       "UBSAN_OPTIONS", "LSAN_OPTIONS")
+            if k in os.environ}
+    keep.update(HOME=TMP, TERM="xterm-256color", LANG="C.UTF-8",
+                XDG_STATE_HOME=os.path.join(TMP, "state"))
+    keep.update(servers)
+    keep.update(more)
+    return {k: v for k, v in keep.items() if v is not None}
+
+
+def until(what, condition):
+    """Polls until condition() is true; its value."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError("not within %d s: %s" % (LIMIT, what))
+
+
+class Terminal:
+    """One opsh on a terminal; everything that it wrote is in .seen."""
+
+    def __init__(self, *args, program=None, size=(24, 80), **env):
+        self.log = io.BytesIO()
+        self.child = pexpect.spawn(program or OPSH, list(args), cwd=TMP,
+                                   dimensions=size, timeout=LIMIT,
+                                   env=environment(**env))
+        self.child.delaybeforesend = None
+        self.child.logfile_read = self.log
+        # the slave's end: settings can be read once opsh is gone
+        number = fcntl.ioctl(self.child.child_fd, TIOCGPTN, b"    ")
+        self.slave = os.open("/dev/pts/%d" % struct.unpack("I", number),
+                             os.O_RDWR | os.O_NOCTTY)
+        started.append(self)
+
+    @property
+    def seen(self):
+        return self.log.getvalue()
+
+    def expect(self, pattern):
+        """Waits for a regular expression; the match."""
+        if isinstance(pattern, str):
+            pattern = pattern.encode()
+        try:
+            self.child.expect(pattern)
+        except (pexpect.TIMEOUT, pexpect.EOF) as e:
+            raise AssertionError("%s instead of %r in %r" % (
+                type(e).__name__, pattern, self.seen)) from None
+        return self.child.match
+
+    def type(self, text):
+        self.child.send(text)
+
+    def signal(self, number):
+        os.kill(self.child.pid, number)
+
+    def end(self):
+        """Waits for its end; the exit code (128 + n for a signal)."""
+        if self.slave is not None:      # else the end would not be seen
+            os.close(self.slave)
+            self.slave = None
+        self.expect_end()
+        self.child.close(force=False)
+        code = self.child.exitstatus
+        return code if code is not None else 128 + self.child.signalstatus
+
+    def expect_end(self):
+        try:
+            self.child.expect(pexpect.EOF)
+        except pexpect.TIMEOUT:
+            raise AssertionError("no end: %r" % self.seen) from None
+
+    def gone(self):
+        """Waits until the process has ended, the terminal still open."""
+        until("the process ends", lambda: not self.child.isalive())
+        code = self.child.exitstatus
+        return code if code is not None else 128 + self.child.signalstatus
+
+    def echoes(self):
+        return bool(termios.tcgetattr(self.slave)[3] & termios.ECHO)
+
+    def settings(self):
+        return termios.tcgetattr(self.slave)
+
+    def hang_up(self):
+        """Closes the window; the exit code."""
+        if self.slave is not None:
+            os.close(self.slave)
+            self.slave = None
+        os.close(self.child.child_fd)
+        self.child.child_fd = -1
+        self.child.closed = self.child.terminated = True
+        return self.reap()
+
+    def reap(self):
+        """The exit code of a process that pexpect knows no more of."""
+        found = until("the end after a hang-up",
+                      lambda: [status for pid, status in [os.waitpid(
+                          self.child.pid, os.WNOHANG)] if pid])
+        return os.waitstatus_to_exitcode(found[0])
+
+    def release(self):
+        if self.slave is not None:
+            os.close(self.slave)
+            self.slave = None
+        if not self.child.terminated:
+            try:
+                os.kill(self.child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.child.close(force=True)
+
+
+def run(*args, **kw):
+    """opsh without a terminal: exit code, stdout, stderr."""
+    env = kw.pop("env", {})
+    done = subprocess.run([kw.pop("program", OPSH)] + list(args), cwd=TMP,
+                          stdin=kw.pop("stdin", subprocess.DEVNULL),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=LIMIT, env=environment(**env), **kw)
+    return done.returncode, done.stdout, done.stderr
+
+
+def path(name, text=None):
+    """A file of the throwaway folder, written when a text is given."""
+    name = os.path.join(TMP, name)
+    if text is not None:
+        with open(name, "w") as file:
+            file.write(text)
+    return name
+
+
+def redis(*words):
+    """Asks the Redis of the stack, which is started with the first call."""
+    up()
+    done = subprocess.run(["redis-cli", "-p", servers["OPSH_REDIS_PORT"]]
+                          + list(words), stdout=subprocess.PIPE, timeout=LIMIT)
+    return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+
+
+def up():
+    if servers:
+        return
+    folder = os.path.join(TMP, "stack")
+    subprocess.run([STACK, "up", folder, "redis"], check=True, timeout=60)
+    with open(os.path.join(folder, "env")) as file:
+        for name, value in re.findall(r"^(\w+)='(.*)'$", file.read(), re.M):
+            servers[name] = value
+
+
+def newest_run():
+    """The folder of the newest run."""
+    runs = os.path.join(TMP, "state/opsh/runs")
+    return os.path.join(runs, max(n for n in os.listdir(runs) if len(n) == 26))
+
+
+def journal(folder=None):
+    with open(os.path.join(folder or newest_run(), "journal.jsonl")) as file:
+        return [json.loads(line) for line in file]
+
+
+def main():
+    passed = failed = 0
+    chosen = [t for t in TESTS
+              if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        for fn in chosen:
+            try:
+                fn()
+                passed += 1
+            except Exception:   # any failure is this test's, the rest go on
+                failed += 1
+                print("not ok: %s" % fn.__name__, file=sys.stderr)
+                traceback.print_exc()
+            while started:
+                started.pop().release()
+    finally:
+        for terminal in started:
+            terminal.release()
+        if servers:
+            subprocess.run([STACK, "down", os.path.join(TMP, "stack")],
+                           timeout=60)
+        shutil.rmtree(TMP, ignore_errors=True)
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
