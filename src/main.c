@@ -3,6 +3,7 @@
  * lua/run/cli.lua) as the root task, turns what it ended with into the exit
  * code of the table in core/exit.h. The only place that ends the process.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static int signal_exit(void)
 	case CANCEL_HUP:
 		return EXIT_HUP;
 	case CANCEL_PIPE:
-		return EXIT_PIPE;
+		return out_dead(OUT_STDOUT) == EPIPE ? EXIT_PIPE : EXIT_FAILED;
 	default:
 		return 0;
 	}
@@ -117,6 +118,24 @@ static int run(lua_State *L, int argc, char **argv)
 	return finish(L, code, 0);
 }
 
+/* Results that nobody got are no success, unless something was written: what
+ * was done is what counts then. */
+static int end_output(int code)
+{
+	int e;
+
+	out_finish(1e9);
+	e = out_dead(OUT_STDOUT);
+	if (!e)
+		return code;
+	if (e != EPIPE)
+		out_printf(OUT_STDERR, "opsh: cannot write to stdout: %s\n",
+			   strerror(e));
+	if (code || record_writes())
+		return code;
+	return e == EPIPE ? EXIT_PIPE : EXIT_FAILED;
+}
+
 struct start {
 	int argc, code;
 	char **argv;
@@ -162,6 +181,7 @@ int main(int argc, char **argv)
 		err_from_lua(L, -1, &e);
 		out_printf(OUT_STDERR, "opsh: %s\n", e.message);
 	}
+	start.code = end_output(start.code);
 	host_close(L);
 	out_release();
 	redact_stream_release(&streams[0]);

@@ -65,11 +65,13 @@ function term.columns() end
 ---@return integer columns
 function term.width(text) end
 
----Writes what is queued, waiting at most a second for a slow reader: before a
----child that writes to the same place is started. Takes the status line away.
+---Writes what is queued, as far as the reader takes it; needed by nobody who
+---lets the loop turn. With seconds it waits so long for a slow reader, and takes
+---the status line away: for a child that is to write to the same place.
 ---
----Example: `term.flush()`
-function term.flush() end
+---Example: `term.flush(1)`
+---@param seconds? number
+function term.flush(seconds) end
 
 ---The escaped form of a text.
 ---

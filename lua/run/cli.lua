@@ -127,7 +127,10 @@ function cli.finish(code, e)
 	local report = session.report
 		or require("run.report").new(session.globals.output)
 	term.status(nil)
-	if e then report:error(e, code) end
+	-- that the reader left is no news to anybody
+	if e and not (require("opsh.c.err").is(e) and e.code == "SIGPIPE") then
+		report:error(e, code)
+	end
 	if session.began then code = end_run(report, code, e) end
 	return code
 end

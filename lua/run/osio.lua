@@ -73,7 +73,7 @@ end
 
 function M.os.execute(command)
 	if command == nil then return true end
-	term.flush()
+	term.flush(1)
 	return call("destructive", "execute", text(command, 1, "execute"),
 		execute, command)
 end
@@ -113,7 +113,11 @@ function Stream:write(...)
 	return self
 end
 
-function Stream:flush() return self end
+function Stream:flush()
+	term.flush()
+	return self
+end
+
 function Stream.setvbuf() return true end
 function Stream:seek() return nil, "cannot seek in " .. tostring(self) end
 function Stream:close()
@@ -136,6 +140,8 @@ M.io = {
 }
 
 function M.io.write(...) return stdout:write(...) end
+
+function M.io.flush() return stdout:flush() end
 
 function M.io.close(f)
 	if f == nil then return stdout:close() end

@@ -32,6 +32,8 @@ local function check(name, opts, fn)
 	if type(name) ~= "string" or name == "" or type(fn) ~= "function"
 		or type(opts) ~= "table" then
 		error("step(name, [options,] function) expected", 3)
+	elseif name:find("\0", 1, true) then
+		error("the name of a step can't hold a NUL byte", 3)
 	end
 	check_table("step", opts, OPTIONS)
 	if opts.retry then

@@ -146,12 +146,15 @@ static int l_term_ours(lua_State *L)
 	return wait_for_room(L, fd);
 }
 
-/* flush(): what is queued goes first, before a child writes to the same place;
- * at most a second, as its reader may sleep */
+/* flush([seconds]): writes what is queued; waits so long for a slow reader */
 static int l_term_flush(lua_State *L)
 {
-	(void)L;
-	out_finish(1);
+	lua_Number seconds = luaL_optnumber(L, 1, 0);
+
+	if (seconds > 0)
+		out_finish(seconds);
+	else
+		out_flush();
 	return 0;
 }
 
