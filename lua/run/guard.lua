@@ -91,6 +91,14 @@ local function refuse(object, opts, why)
 		.. "terminal: --approve %s"):format(name) }, 0)
 end
 
+-- Nobody is asked for what would be refused right after.
+local function refuse_mode(object, opts)
+	error(err.new { kind = "refused", code = "MODE", target = object:name(),
+		op = opts.verb, outcome = "refused", message = ("the session is in "
+		.. "read mode: '%s' on '%s' is a write"):format(opts.verb,
+		object:name()), hint = "start with --write to allow it" }, 0)
+end
+
 ---Passes the guard of a target for a verb, or raises kind guard. In a plan it
 ---passes, and the record says that a run would ask. On a protected environment
 ---the target's name is asked as well. A count of 0 asks nothing.
@@ -106,6 +114,7 @@ return function(client, opts)
 	local how = effect.mode() == "plan" and "plan" or object:passed ""
 		or opts.count == 0 and "empty"
 	show(object, opts)
+	if effect.mode() == "read" then refuse_mode(object, opts) end
 	if how then
 		-- not in a plan: its writes stay marked as needing approval
 		if how == "approve" then object:pass(opts.verb, how) end

@@ -42,7 +42,8 @@ end
 function Text.step(fields)
 	if fields.state == "begin" then return end
 	local mark, style = mark_of(fields)
-	local writes = fields.writes > 0 and (", %d writes"):format(fields.writes)
+	local writes = fields.writes > 0 and ", "
+		.. require("run.words").count(fields.writes, "write")
 	term.ours(2, ("%s  %s  (%s%s)\n"):format(term.style(style, mark, 2),
 		(term.cell(fields.name)), duration(fields.duration), writes or ""))
 end
@@ -98,8 +99,9 @@ end
 
 function Text.done(_, fields)
 	if not fields.dir or fields.quiet then return end
-	say(("run %s: exit %d after %s, %d writes%s; journal %s\n"):format(
-		fields.run, fields.code, duration(fields.duration), fields.writes,
+	say(("run %s: exit %d after %s, %s%s; journal %s\n"):format(
+		fields.run, fields.code, duration(fields.duration),
+		require("run.words").count(fields.writes, "write"),
 		fields.withheld > 0 and (", %d withheld"):format(fields.withheld) or "",
 		fields.dir))
 end

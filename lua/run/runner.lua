@@ -166,7 +166,8 @@ local function print_plan(ctx)
 	end
 	ctx.rows(rows, { columns = { "#", "step", "target", "class", "items",
 		"asks", "write" }, cap = ctx.output == "text" and 200 or nil })
-	ctx.err(("plan: %d writes withheld, none sent\n"):format(#rows))
+	ctx.err(("plan: %s withheld, none sent\n"):format(
+		words.count(#rows, "write")))
 end
 
 -- What may be on record of the parameters: secrets print as their names.

@@ -4,6 +4,9 @@
 local effect = require "opsh.c.effect"
 local sys = require "opsh.c.sys"
 
+-- No folder can be made here.
+local NOWHERE = "/dev/null/neither XDG_STATE_HOME nor HOME is set"
+
 local session = {
 	globals = {},		-- parsed global options
 	objects = setmetatable({}, { __mode = "k" }),	-- client -> opsh.target
@@ -119,7 +122,14 @@ end
 ---@return string run id
 function session.begin(mode, fields, now)
 	effect.mode(mode)
-	local run = effect.begin_run(session.runs_dir())
+	-- what needs no journal needs no place for one; what does is refused then
+	local found, dir = true, nil
+	if now then
+		dir = session.runs_dir()
+	else
+		found, dir = pcall(session.runs_dir)
+	end
+	local run = effect.begin_run(found and dir or NOWHERE)
 	session.began = { run = run, mode = mode, at = require("opsh.c.task").now() }
 	fields.run, fields.mode, fields.version = run, mode, sys.version
 	fields.user, fields.host = sys.getenv "USER" or sys.euid(), sys.hostname()

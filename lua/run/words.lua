@@ -32,6 +32,14 @@ function words.distance(a, b)
 	return last[#b]
 end
 
+---"1 write", "2 writes".
+---@param n integer
+---@param noun string
+---@return string
+function words.count(n, noun)
+	return ("%d %s%s"):format(n, noun, n == 1 and "" or "s")
+end
+
 ---Sorted names of a map (its string keys), of a list, or of both.
 ---@param t table
 ---@return string[]

@@ -8,6 +8,7 @@ local fail = require "run.fail"
 local playbook = require "run.playbook"
 local source = require "run.source"
 local targets = require "run.targets"
+local words = require "run.words"
 
 local EXIT_OK, EXIT_USAGE = 0, 2
 
@@ -106,8 +107,8 @@ Exit code 0: no error; 2: errors.]],
 			errors = errors + count(problems, "error")
 			warnings = warnings + count(problems, "warning")
 		end
-		ctx.err(("%d checked, %d errors, %d warnings\n"):format(#args, errors,
-			warnings))
+		ctx.err(("%d checked, %s, %s\n"):format(#args,
+			words.count(errors, "error"), words.count(warnings, "warning")))
 		local bad = errors > 0 or args.options.strict and warnings > 0
 		return bad and EXIT_USAGE or EXIT_OK
 	end,
