@@ -4,6 +4,7 @@
 -- interruption: it looks again, and UNLINK of a key that is gone does nothing.
 local judge = require "opsh.redis.judge"
 local sample = require "opsh.redis.sample"
+local server = require "opsh.redis.server"
 
 local ROUND <const> = 500000 -- keys held at once ..
 local ROUND_BYTES <const> = 48 << 20 -- .. and so many bytes of their names
@@ -180,37 +181,6 @@ end
 
 -- --- afterwards -------------------------------------------------------------
 
--- Every replica that was there has what the master had at this moment.
-local function replicas_in_sync(cache, wait)
-  local function read()
-    local r = cache:info "replication"
-    local list = {}
-    for n = 0, (r.connected_slaves or 0) - 1 do
-      list[#list + 1] = r["slave" .. n]
-    end
-    return list, r.master_repl_offset
-  end
-  local list, wanted = read()
-  local until_ = task.now() + wait
-  while true do
-    local behind = {}
-    for _, replica in ipairs(list) do
-      if replica.state ~= "online" or replica.offset < wanted then
-        behind[#behind + 1] = ("%s:%s is %s, %d bytes behind"):format(
-          replica.ip, replica.port, replica.state,
-          math.max(0, wanted - replica.offset))
-      end
-    end
-    if #behind == 0 then
-      return true, #list == 0 and "none" or #list .. " in sync"
-    elseif task.now() >= until_ then
-      return false, table.concat(behind, "; ")
-    end
-    task.sleep(0.1)
-    list = read()
-  end
-end
-
 -- Hits of all lookups since `before`, as text.
 local function hit_rate(cache, before)
   local now = cache:info "stats"
@@ -262,7 +232,7 @@ local function verify_gone(t, p, state)
     return false, ("%d keys still match, %d of %d were removed"):format(
       left.count, state.removed, state.count)
   end
-  local in_sync, how = replicas_in_sync(t.cache, p.replica_wait)
+  local in_sync, how = server.in_sync(t.cache, p.replica_wait)
   state.replicas = how
   if not in_sync then return false, "replicas are not in sync: " .. how end
   return true
@@ -362,29 +332,6 @@ end
 
 -- --- whole --------------------------------------------------------------------
 
--- BGSAVE that begins now, waited for. Gives where the file is.
-local function make_copy(cache, wait)
-  local before = cache:info "persistence"
-  cache:bgsave { expect = "Background saving started" }
-  local until_ = task.now() + wait
-  while true do
-    local now = cache:info "persistence"
-    if now.rdb_bgsave_in_progress == 0 and (now.rdb_saves or
-        now.rdb_last_save_time) ~= (before.rdb_saves
-        or before.rdb_last_save_time) then
-      break
-    elseif now.rdb_bgsave_in_progress == 0
-        and now.rdb_last_bgsave_status ~= "ok" then
-      error("BGSAVE failed: see the server's log", 0)
-    elseif task.now() >= until_ then
-      error(("BGSAVE did not end within %g s"):format(wait), 0)
-    end
-    task.sleep(0.1)
-  end
-  return cache:config_get("dir").dir .. "/"
-    .. cache:config_get("dbfilename").dbfilename
-end
-
 -- FLUSHALL on a server with save points saves the empty database at once, over
 -- the copy. They are set aside meanwhile.
 local function without_save_points(cache, points, f)
@@ -419,14 +366,9 @@ end
 
 local function flush_whole(t, p, id)
   local cache = t.cache
-  local before, judged
-  step("count", function()
-    before = count_whole(cache, p.all)
-    return { count = before }
-  end)
-  step("judge", function()
-    judged = judge.cache(cache, {}, id.maxmemory_policy)
-    return judged
+  local before = step("count", function() return count_whole(cache, p.all) end)
+  local judged = step("judge", function()
+    return judge.cache(cache, {}, id.maxmemory_policy)
   end)
   local points = cache:config_get("save").save or ""
   local verb = p.all and "flushall" or "flushdb"
@@ -445,7 +387,7 @@ local function flush_whole(t, p, id)
           cache:bgsave { expect = "Background saving started" }
           return nil
         end
-        return make_copy(cache, p.copy_wait)
+        return server.save(cache, p.copy_wait)
       end)
   end
   step("flush", {
@@ -462,7 +404,7 @@ local function flush_whole(t, p, id)
     end)
   end)
   if how == "plan" then return end
-  local in_sync, replicas = replicas_in_sync(cache, p.replica_wait)
+  local in_sync, replicas = server.in_sync(cache, p.replica_wait)
   if not in_sync then log.warn("replicas are not in sync: %s", replicas) end
   if copy and points ~= "" then
     log.warn("copy '%s' on the server lasts until the next save point (%s): "
@@ -471,8 +413,6 @@ local function flush_whole(t, p, id)
   return { removed = before, written_meanwhile = count_whole(cache, p.all),
     copy = copy or "none, as asked", replicas = replicas }
 end
-
--- ------------------------------------------------------------------------------
 
 local function check_what(_, p)
   local n = (p.pattern and 1 or 0) + (p.key and 1 or 0) + (p.whole and 1 or 0)

@@ -140,3 +140,51 @@ describe("opsh.redis.judge", function()
 			or j.text:find("beside them live 1 lock, 1 session", 1, true))
 	end)
 end)
+
+describe("opsh.redis.server", function()
+	local server = require "opsh.redis.server"
+
+	-- A master whose replica gains 10 bytes with each look.
+	local function master(offset)
+		return { info = function()
+			offset = offset + 10
+			return { connected_slaves = 1, master_repl_offset = 100,
+				slave0 = { ip = "h", port = 1, state = "online",
+					offset = offset } }
+		end }
+	end
+
+	it("waits for replicas, and says who is behind", function()
+		local ok_, how = server.in_sync({ info = function()
+			return { connected_slaves = 0, master_repl_offset = 9 }
+		end }, 1)
+		eq({ ok_, how }, { true, "none" })
+		eq({ server.in_sync(master(75), 5) }, { true, "1 in sync" })
+		eq({ server.in_sync(master(0), 0) }, { false,
+			"h:1 is online, 90 bytes behind" })
+	end)
+
+	local function saving(states)
+		local at = 0
+		return { bgsave = function() end, info = function()
+			at = math.min(at + 1, #states)
+			local s = states[at]
+			return { rdb_bgsave_in_progress = s[1],
+				rdb_last_bgsave_status = s[2], rdb_saves = s[3] }
+		end, config_get = function(_, name)
+			return { dir = "/data", dbfilename = "dump.rdb", [name] =
+				({ dir = "/data", dbfilename = "dump.rdb" })[name] }
+		end }
+	end
+
+	it("waits for a copy, and tells one that failed or is late", function()
+		eq(server.save(saving { { 0, "ok", 1 }, { 1, "ok", 1 },
+			{ 0, "ok", 2 } }, 5), "/data/dump.rdb")
+		raises("server", function()
+			server.save(saving { { 0, "ok", 1 }, { 0, "err", 1 } }, 5)
+		end)
+		raises("timeout", function()
+			server.save(saving { { 0, "ok", 1 }, { 1, "ok", 1 } }, 0)
+		end)
+	end)
+end)
