@@ -1,5 +1,6 @@
 -- redis.server: what takes a server a while, waited for: replicas that catch up,
--- a copy on its disk. Polls; the deadline is the caller's. Owns no decision.
+-- a copy on its disk. Polls; the deadline is the caller's. Must not decide what
+-- follows when time is up.
 local task = require "opsh.task"
 local err = require "opsh.c.err"
 
