@@ -52,7 +52,7 @@ static int xpcall_k(lua_State *L, int status, lua_KContext since)
 }
 
 /* xpcall(f, msgh, ...) -> true, results | false, msgh's result */
-static int l_base_xpcall(lua_State *L)
+int co_xpcall(lua_State *L)
 {
 	lua_KContext since = (lua_KContext)task_clock;
 	int n = lua_gettop(L);
@@ -61,7 +61,7 @@ static int l_base_xpcall(lua_State *L)
 	lua_pushboolean(L, 1);
 	lua_pushvalue(L, 1);
 	lua_rotate(L, 3, 2);		/* f msgh true f args */
-	return xpcall_k(L, lua_pcallk(L, n - 2, LUA_MULTRET, 2, since,
+	return xpcall_k(L, lua_pcallk(L, n - 2, LUA_MULTRET, CO_XPCALL_HANDLER, since,
 				      xpcall_k), since);
 }
 
@@ -424,7 +424,7 @@ static int l_co_close(lua_State *L)
 void task_open_base(lua_State *L)
 {
 	static const luaL_Reg base[] = {
-		{ "pcall", l_base_pcall }, { "xpcall", l_base_xpcall },
+		{ "pcall", l_base_pcall }, { "xpcall", co_xpcall },
 		{ "try", l_base_try }, { "load", l_base_load },
 		{ NULL, NULL }
 	};

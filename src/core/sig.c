@@ -12,7 +12,7 @@
 #include "core/task_impl.h"
 
 static volatile sig_atomic_t first;	/* signal number */
-static volatile sig_atomic_t ints;	/* Ctrl-C so far */
+static volatile sig_atomic_t times;	/* how often we were told to stop */
 static volatile sig_atomic_t pending;	/* not yet handed on */
 static int ticks;			/* deadlines and graces that run */
 static void (*volatile on_leave)(void);
@@ -33,11 +33,11 @@ void sig_arm_hook(void)
 
 static void on_signal(int sig)
 {
-	if (sig == SIGINT && ++ints >= 3) {
+	if (++times >= 3) {
 		/* stuck in a C function: leave */
 		if (on_leave)
 			on_leave();
-		_exit(128 + SIGINT);
+		_exit(128 + sig);
 	}
 	if (!first)
 		first = sig;
@@ -65,11 +65,12 @@ void sig_init(void)
 
 	memset(&sa, 0, sizeof sa);
 	sigemptyset(&sa.sa_mask);
-	sa.sa_flags = SA_RESTART;
+	/* a read of standard input ends too: no SA_RESTART */
 	sa.sa_handler = on_signal;
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	sa.sa_flags = SA_RESTART;
 	sa.sa_handler = on_tick;
 	sigaction(SIGALRM, &sa, NULL);
 	sa.sa_handler = SIG_IGN;
@@ -84,7 +85,7 @@ int sig_caught(void)
 
 void sig_forget(void)
 {
-	first = ints = pending = 0;
+	first = times = pending = 0;
 }
 
 void sig_tick(int on)

@@ -296,7 +296,9 @@ static int task_body_done(lua_State *L, int status, lua_KContext ctx)
 		lua_insert(L, 2);	/* drop what the unwinding left */
 		lua_settop(L, 2);
 		err_wrap(L, task->status);
-		if (task->cancel && task->stage)
+		if (task_attention)
+			sig_poll();	/* what a signal made fail */
+		if (task->cancel && (task->stage || task->due))
 			task_settle_cancel(L, task);
 		for (child = task->children; child; child = child->sibling)
 			task_cancel(child, CANCEL_SIBLING);

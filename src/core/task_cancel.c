@@ -142,6 +142,25 @@ void task_cancel(struct task *task, enum cancel_why why)
 	deliver(task);
 }
 
+/* A cancel is not shown to the handlers of xpcall: what is raised from a hook
+ * would run them where no hook fires, so that one that loops could never be
+ * stopped. Their calls can't go on anyway. */
+static void silence_handlers(lua_State *L)
+{
+	lua_Debug ar;
+	int level;
+
+	luaL_checkstack(L, 4, "cancel");
+	for (level = 0; lua_getstack(L, level, &ar); level++) {
+		lua_getinfo(L, "f", &ar);
+		if (lua_tocfunction(L, -1) == co_xpcall) {
+			lua_pushcfunction(L, err_msgh);
+			lua_setlocal(L, &ar, CO_XPCALL_HANDLER);
+		}
+		lua_pop(L, 1);
+	}
+}
+
 int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
 {
 	struct err own;
@@ -155,6 +174,7 @@ int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
 		task_cancel_err(task, &own);
 		e = &own;
 	}
+	silence_handlers(L);
 	push_marked(L, e);
 	lua_error(L);
 	__builtin_unreachable();
@@ -187,6 +207,7 @@ int task_rethrow(lua_State *L, int failed)
 		task_settle_cancel(L, task_current());
 	else
 		task_push_cancel(L, task_current());
+	silence_handlers(L);
 	lua_error(L);
 	__builtin_unreachable();
 }
@@ -240,6 +261,11 @@ void task_hook(lua_State *L, lua_Debug *ar)
 		else
 			lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
 		return;
+	}
+	if (task->stage >= 3) {
+		/* it must unwind to where it can be dropped: no more grace */
+		task_attention = 1;
+		lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
 	}
 	if (task->due || task->stage >= 3)
 		task_raise_cancel(L, task, NULL);

@@ -110,6 +110,10 @@ int task_is_cancel(lua_State *L, int idx);
  * with a handler's own error beside. */
 void task_settle_cancel(lua_State *L, const struct task *task);
 
+/* xpcall, and the place of the message handler in its frame. */
+int co_xpcall(lua_State *L);
+#define CO_XPCALL_HANDLER 2
+
 /* Counts cancels raised; co.c compares it to find an unwind that began inside
  * a protected call. */
 extern unsigned long task_clock;

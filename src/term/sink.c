@@ -236,14 +236,15 @@ void sink_flush_soon(struct sink *s)
 void sink_finish(struct sink *s, double until)
 {
 	struct pollfd p = { s->wfd, POLLOUT, 0 };
+	static double leave;	/* once for all descriptors and calls */
 	double left;
 
 	while (write_all(s) < 0) {
+		if (sig_caught() && !leave)
+			leave = loop_now() + AFTER_SIGNAL;
+		if (sig_caught() && leave < until)
+			until = leave;
 		left = until - loop_now();
-		if (sig_caught() && left > AFTER_SIGNAL) {
-			left = AFTER_SIGNAL;
-			until = loop_now() + left;
-		}
 		if (left <= 0 || (poll(&p, 1, left > 60 ? 60000 :
 				       (int)(left * 1000) + 1) < 0 &&
 				  errno != EINTR))
