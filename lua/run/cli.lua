@@ -87,6 +87,14 @@ function cli.main(argv)
 		parsed)
 end
 
+-- 74 promises that nothing was done: after a write it does not hold.
+local function told(e, code, writes)
+	local err = require "opsh.c.err"
+	if writes == 0 or not err.is(e) or e.kind ~= "journal" then return code end
+	e.hint = e.hint and e.hint:gsub("^nothing was done", "nothing more was done")
+	return code == 74 and 75 or code
+end
+
 local function end_run(report, code, e)
 	local effect = require "opsh.c.effect"
 	local err = require "opsh.c.err"
@@ -101,8 +109,8 @@ local function end_run(report, code, e)
 				target = e.target, outcome = e.outcome } or e and tostring(e)
 				or nil }, true)
 		if not ok then
+			code = told(why, 74, status.writes)
 			report:error(why, code)
-			code = status.writes > 0 and 75 or 74
 		end
 	end
 	effect.close_run()
@@ -127,6 +135,9 @@ function cli.finish(code, e)
 	local report = session.report
 		or require("run.report").new(session.globals.output)
 	term.status(nil)
+	if session.began then
+		code = told(e, code, require("opsh.c.effect").status().writes)
+	end
 	-- that the reader left is no news to anybody
 	if e and not (require("opsh.c.err").is(e) and e.code == "SIGPIPE") then
 		report:error(e, code)
