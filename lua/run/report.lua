@@ -233,7 +233,9 @@ end
 function Jsonl.error(_, e, code)
 	local err = require "opsh.c.err"
 	if not err.is(e) then
-		e = { kind = "lua", message = report.thrown(e), value = e }
+		local ok, value = pcall(plain, e, {}, 0)
+		e = { kind = "lua", message = report.thrown(e),
+			value = ok and value or nil }
 	end
 	line { type = "error", kind = e.kind, code = e.code, message = e.message,
 		target = e.target, op = e.op, phase = e.phase, outcome = e.outcome,

@@ -107,6 +107,7 @@ end
 -- The machine itself, for os and io.
 function session.host()
 	if not session.here then
+		session.config()	-- is the environment protected?
 		session.here = require("opsh.c.target").new { name = "local",
 			kind = "local" }
 		waive(session.here)

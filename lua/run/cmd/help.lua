@@ -35,8 +35,7 @@ return {
 			known[entry[1]] = true
 		end
 		if not name then
-			ctx.out(args.overview(list))
-			ctx.out("\ntopics (opsh help TOPIC): "
+			ctx.out(args.overview(list) .. "\ntopics (opsh help TOPIC): "
 				.. table.concat(words.sorted(topics()), ", ") .. "\n")
 			return 0
 		end
