@@ -68,7 +68,7 @@ group help 120 tests/help_test.sh
 group stack 180 tests/lib/stack_test.sh
 group fault 300 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
-group live 900 tests/live/run.sh
+group live 1200 tests/live/all.sh
 group resume 180 tests/live/resume.sh
 group readme 120 tests/live/readme.sh
 group install 120 tests/live/install.sh

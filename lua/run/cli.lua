@@ -34,6 +34,7 @@ local function context()
 	local playbook = require "run.playbook"
 	local sys = require "opsh.c.sys"
 	local report = session.report
+	local shipped = sys.playbook_dir()
 	return {
 		out = function(text) report:text(text) end,
 		err = function(text) term.write(2, text) end,
@@ -41,7 +42,7 @@ local function context()
 		output = session.globals.output or "text",
 		config = session.config, report = report, globals = session.globals,
 		dirs = playbook.dirs(require("run.targets").path(
-			session.globals.targets), sys.playbook_dir()),
+			session.globals.targets), shipped and sys.realpath(shipped)),
 	}
 end
 
