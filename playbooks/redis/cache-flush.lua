@@ -280,6 +280,10 @@ local function flush_keys(t, p, id)
     found = find(t.cache, p)
     return { count = found.count, sample = sample.spread(found.keys, 8) }
   end)
+  if not found then -- resumed: what is left is looked for again
+    found = find(t.cache, p)
+    counted = { count = found.count, sample = sample.spread(found.keys, 8) }
+  end
   local judged = step("judge", function()
     return judge.cache(t.cache, found.keys, id.maxmemory_policy)
   end)
@@ -293,21 +297,23 @@ local function flush_keys(t, p, id)
   end
   local began = task.now()
   local state = new_state(t, p, id, found, how)
-  local canary = math.min(CANARY, #found.keys)
+  local canary, from = math.min(CANARY, #found.keys), 1
   local function all_gone() return verify_gone(t, p, state) end
   do
     local _ <close> = state.bar
     step("canary", {
+      idempotent = true, -- a key that is gone is gone: UNLINK may be repeated
       verify = #found.keys > canary and verify_canary(t, state) or all_gone,
     }, function()
       unlink(t, found.keys, 1, canary, math.min(canary, state.size), state)
+      from = canary + 1
       return { sent = state.sent, removed = state.removed }
     end)
-    if #found.keys > canary then
-      step("flush", { verify = all_gone }, function()
+    if #found.keys >= from then
+      step("flush", { idempotent = true, verify = all_gone }, function()
         -- not with the canary: its own look at the keys counts as misses
         local stats = t.cache:info "stats"
-        unlink(t, found.keys, canary + 1, #found.keys, state.size, state)
+        unlink(t, found.keys, from, #found.keys, state.size, state)
         if found.more then
           found.keys, state.keys = nil, nil -- room for the next round
           later_rounds(t, p, state)

@@ -116,6 +116,27 @@ sed -i '3s/one/uno/' "$run/journal.jsonl"
 out=$(o resume last 2>&1); rc=$?
 t_is "a damaged journal: exit" "$rc" 15
 
+# The flush: killed with some thousand keys gone, it looks again and takes the rest.
+cc -O2 -o "$t_tmp/load" "$t_root/tests/bench/redis_load.c" || t_fail "the loader"
+cli flushall > /dev/null
+"$t_tmp/load" "$OPSH_REDIS_PORT" flights:: 20000 16 900 > /dev/null
+"$t_tmp/load" "$OPSH_REDIS_PORT" other:: 5000 16 900 > /dev/null
+cli config set maxmemory-policy allkeys-lru > /dev/null
+o run redis/cache-flush 'pattern=flights::*' rate=5000 --approve cache \
+	> "$t_tmp/out" 2>&1 &
+job=$!
+gone() { [ "$(cli dbsize)" -lt 20000 ]; }
+t_within 10 gone || t_fail "the flush began" "$(cat "$t_tmp/out")"
+kill -9 "$(sed -n '1s/.*"pid":\([0-9]*\).*/\1/p' "$(last)/journal.jsonl")"
+wait "$job" 2> /dev/null
+left=$(cli dbsize)
+out=$(o resume last --approve cache 2>&1); rc=$?
+t_is "a flush resumed: exit" "$rc" 0
+t_ok "... it was in the middle ($left left)" test "$left" -gt 5000
+t_is "... none matches" "$(cli --scan --pattern 'flights::*' | wc -l)" 0
+t_is "... all others are there" "$(cli dbsize)" 5000
+t_ok "... intact" o verify last
+
 killed_at between '"state":"done"'
 (
 	"$t_stack" up "$t_tmp/stack2" redis > /dev/null
