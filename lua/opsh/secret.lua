@@ -123,6 +123,9 @@ end
 ---@param name? string
 ---@return userdata secret
 function M.value(text, name)
+	if type(text) ~= "string" then
+		error(("string expected, got %s"):format(type(text)), 2)
+	end
 	return wrap(text, name or "value")
 end
 

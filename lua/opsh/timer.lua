@@ -16,6 +16,23 @@ end
 ---@return number
 timer.now = task.now
 
+-- The options of every.
+local function check_every(opts)
+	if opts ~= nil and type(opts) ~= "table" then
+		error(("a table of options expected, got %s"):format(type(opts)), 3)
+	end
+	for name, value in pairs(opts or {}) do
+		if name ~= "count" and name ~= "timeout" then
+			error(("unknown option '%s' (known: count, timeout)"):format(
+				tostring(name)), 3)
+		elseif name == "timeout" then
+			number(value, "option 'timeout'", 0)
+		elseif math.type(value) ~= "integer" or value < 0 then
+			error("option 'count' must be an integer, 0 or more", 3)
+		end
+	end
+end
+
 ---Iterates every so many seconds, at once first; a late turn is not repeated.
 ---@param seconds number 0.001 or more
 ---@param opts? {count?: integer, timeout?: number} ends after so many or so long
@@ -24,12 +41,7 @@ timer.now = task.now
 ---    for n in timer.every(1, { count = 3 }) do print(n) end
 function timer.every(seconds, opts)
 	number(seconds, "seconds", 0.001)
-	for name in pairs(opts or {}) do
-		if name ~= "count" and name ~= "timeout" then
-			error(("unknown option '%s' (known: count, timeout)"):format(
-				tostring(name)), 2)
-		end
-	end
+	check_every(opts)
 	local count = opts and opts.count or math.huge
 	local start, n = task.now(), 0
 	local last = start + (opts and opts.timeout or math.huge)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2016,SC2154,SC2317 # Lua in single quotes; names of test.sh
+# shellcheck disable=SC2016,SC2048,SC2086,SC2154,SC2317 # Lua in quotes, lists
 # cli_test.sh: the command line as a person or a script uses it: every exit code,
 # every command, --output jsonl, scripts, targets, refusals, places that are not
 # there. Owns a throwaway Redis and folder. Must not judge playbooks: run.sh does.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2154 # names of test.sh
+# shellcheck disable=SC2154,SC2317 # names of test.sh; functions called by name
 # install.sh: `make install` into a folder, then opsh from there, moved away from
 # where it was installed, with nothing of the build tree in use: -e, a binding,
 # the shipped playbooks; `make uninstall` takes all of it away. Owns a throwaway
@@ -10,7 +10,7 @@
 
 dest="$t_tmp/de st" moved="$t_tmp/else where"
 export XDG_STATE_HOME=$t_tmp/state XDG_DATA_HOME=$t_tmp/data HOME=$t_tmp
-export MAKEFLAGS= MAKELEVEL=
+export MAKEFLAGS="" MAKELEVEL=""
 
 installed() {
 	find "$1" -mindepth 1 ! -type d | sed "s,^$1,," | sort
