@@ -101,6 +101,20 @@ local function make_require()
 	end
 end
 
+-- debug.getinfo without the function: the stack holds the runner's own.
+local function getinfo(...)
+	local args = table.pack(...)
+	local at = type((...)) == "thread" and 2 or 1
+	local here = at == 1 or (...) == coroutine.running()
+	if here and math.type(args[at]) == "integer" then
+		args[at] = args[at] + 2		-- this function and pcall
+	end
+	local ok, info = pcall(debug.getinfo, table.unpack(args, 1, args.n))
+	if not ok then error(info, 2) end
+	if info then info.func = nil end
+	return info
+end
+
 local MAKE = {
 	print = make_print, require = make_require, load = make_load,
 	loadfile = make_loadfile,
@@ -114,7 +128,7 @@ local MAKE = {
 	os = function() return require("run.osio").os end,
 	io = function() return require("run.osio").io end,
 	debug = function()
-		return { traceback = debug.traceback, getinfo = debug.getinfo }
+		return { traceback = debug.traceback, getinfo = getinfo }
 	end,
 	package = function() return { config = package.config } end,
 	warn = function() return require("opsh.log").warn end,

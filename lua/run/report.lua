@@ -79,7 +79,7 @@ function Text.error(_, e, code)
 		return
 	end
 	say(("opsh: %s: %s%s\n"):format(e.kind, indented(e.message),
-		e.where and " (at " .. e.where .. ")" or ""))
+		e.where and " (at " .. tostring(e.where) .. ")" or ""))
 	local parts = {}
 	for _, name in ipairs { "target", "op", "code", "phase", "outcome" } do
 		if e[name] then parts[#parts + 1] = name .. " " .. tostring(e[name]) end
@@ -89,7 +89,7 @@ function Text.error(_, e, code)
 		say("  also: " .. indented(e.suppressed) .. "\n")
 	end
 	if e.hint then say("  hint: " .. indented(e.hint) .. "\n") end
-	local trace = e.kind == "lua" and e.traceback
+	local trace = e.kind == "lua" and type(e.traceback) == "string"
 		and frames(tostring(e.message), e.traceback)
 	if trace then say(trace .. "\n") end
 	if code == 13 then

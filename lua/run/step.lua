@@ -61,26 +61,32 @@ local function plain(e)
 		target = e.target, op = e.op, phase = e.phase, outcome = e.outcome }
 end
 
+local STRING_MAX = 65536	-- longer ones are cut in a record
+
 -- A value that can stand in a record and be read back the same: no functions,
 -- handles or secrets. nil, true when it can't.
 local function recordable(v, depth)
 	local kind = type(v)
 	if kind == "string" then
-		return v, effect.mask(v) ~= v
+		return v, #v > STRING_MAX or effect.mask(v) ~= v
 	elseif kind == "table" then
 		if depth > 6 or (getmetatable(v) and v.ok == nil) then
 			return nil, true
 		end
-		local out, lost = {}, false
+		-- a list, or names: JSON has no table that is both
+		local out, lost, n, size = {}, false, 0, #v
 		for k, item in pairs(v) do
 			local copy, bad = recordable(item, depth + 1)
-			if type(k) ~= "string" and math.type(k) ~= "integer" then
+			if size == 0 and type(k) ~= "string" or size > 0
+				and math.type(k) ~= "integer" then
 				bad = true
 			end
-			out[k], lost = copy, lost or bad
+			out[k], lost, n = copy, lost or bad, n + 1
 		end
-		return out, lost
-	elseif kind == "number" or kind == "boolean" or kind == "nil" then
+		return out, lost or size > 0 and n ~= size
+	elseif kind == "number" then
+		return v, v ~= v or v == math.huge or v == -math.huge
+	elseif kind == "boolean" or kind == "nil" then
 		return v, false
 	end
 	return nil, true

@@ -173,7 +173,9 @@ void err_from_lua(lua_State *L, int idx, struct err *e)
 	get_field(L, idx, "outcome", name, sizeof name);
 	e->outcome = (enum outcome)find(outcome_names, OUTCOME_N, name);
 	lua_getfield(L, idx, "exit_code");
-	e->exit_code = (int)lua_tointeger(L, -1);
+	/* 256 would leave as 0 */
+	if (lua_tointeger(L, -1) > 0 && lua_tointeger(L, -1) < 256)
+		e->exit_code = (int)lua_tointeger(L, -1);
 	lua_pop(L, 1);
 }
 

@@ -14,6 +14,7 @@
 #include "effect/withheld.h"
 
 #define DEPTH_MAX 8
+#define MEMBER_MAX (192 * 1024)	/* bytes of one member of a record */
 
 static void add_value(lua_State *L, struct buf *b, int idx, int depth);
 
@@ -32,6 +33,20 @@ static void add_list(lua_State *L, struct buf *b, int idx, int depth)
 	buf_addc(b, ']');
 }
 
+/* A member of a record that is too long is left out, and its size said: the
+ * record itself must fit into a line of the journal. */
+static void omit_long(struct buf *b, size_t before, const char *key, size_t len)
+{
+	size_t size = b->len - before;
+
+	if (!buf_ok(b) || size <= MEMBER_MAX)
+		return;
+	b->len = before;
+	record_text(b, key, len, RECORD_REQUEST_MAX);
+	b->len--;			/* its closing quote */
+	buf_addf(b, "_omitted\":%zu", size);
+}
+
 /* ,"key":value for each string key, in no fixed order. */
 static void add_members(lua_State *L, struct buf *b, int idx, int depth,
 			int comma)
@@ -41,12 +56,16 @@ static void add_members(lua_State *L, struct buf *b, int idx, int depth,
 		if (lua_type(L, -2) == LUA_TSTRING) {
 			size_t len;
 			const char *key = lua_tolstring(L, -2, &len);
+			size_t before;
 
 			if (comma++)
 				buf_addc(b, ',');
+			before = b->len;
 			record_text(b, key, len, RECORD_REQUEST_MAX);
 			buf_addc(b, ':');
 			add_value(L, b, lua_gettop(L), depth);
+			if (!depth)
+				omit_long(b, before, key, len);
 		}
 		lua_pop(L, 1);
 	}
@@ -75,8 +94,8 @@ static void add_number(lua_State *L, struct buf *b, int idx)
 		buf_addf(b, "%lld", (long long)lua_tointeger(L, idx));
 	else if (v - v == 0)
 		/* a float stays one when it is read back */
-		buf_addf(b, v == (double)(long long)v && v < 1e15 && v > -1e15
-			 ? "%.1f" : "%.17g", v);
+		buf_addf(b, v < 1e15 && v > -1e15 &&
+			 v == (double)(long long)v ? "%.1f" : "%.17g", v);
 	else
 		buf_adds(b, "null");	/* JSON knows no infinity */
 }

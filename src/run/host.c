@@ -61,6 +61,20 @@ static void host_warn(void *ud, const char *msg, int tocont)
 }
 
 /* init(): libraries, base functions and preloads of a new state */
+/* User code gets copies of the libraries; through these metatables it would
+ * reach the ones that the runner uses. */
+static void protect(lua_State *L)
+{
+	lua_pushliteral(L, "");
+	lua_getmetatable(L, -1);
+	lua_pushliteral(L, "protected");
+	lua_setfield(L, -2, "__metatable");
+	luaL_getmetatable(L, LUA_FILEHANDLE);
+	lua_pushliteral(L, "protected");
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 3);
+}
+
 static int l_init(lua_State *L)
 {
 	static const luaL_Reg modules[] = {
@@ -79,6 +93,7 @@ static int l_init(lua_State *L)
 	};
 
 	luaL_openlibs(L);
+	protect(L);
 	task_open_base(L);
 	effect_open_results(L);
 	embed_open(L);

@@ -7,6 +7,7 @@
 #include "core/lx.h"
 #include "core/mem.h"
 #include "core/task.h"
+#include "effect/target.h"
 #include "run/host.h"
 
 /* fail_at(n): the n-th allocation from now and the next fail; 0: none */
@@ -30,6 +31,16 @@ static int l_handles(lua_State *L)
 	return 1;
 }
 
+/* seen(target, identity, role) -> changed: what a binding read from it */
+static int l_seen(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+
+	lua_pushboolean(L, target_seen(t, lx_checkcstr(L, 2),
+				       lx_checkcstr(L, 3)));
+	return 1;
+}
+
 void testing_main(lua_State *L, const char *path)
 {
 	/* a spec sees everything: it is no user code */
@@ -41,7 +52,8 @@ int luaopen_opsh_c_testing(lua_State *L)
 {
 	static const luaL_Reg funcs[] = {
 		{ "fail_at", l_fail_at }, { "count", l_count },
-		{ "handles", l_handles }, { NULL, NULL }
+		{ "handles", l_handles }, { "seen", l_seen },
+		{ NULL, NULL }
 	};
 
 	luaL_newlib(L, funcs);
