@@ -31,6 +31,7 @@ int record_begin(const char *runs_dir, const char *run, struct err *e)
 	}
 	snprintf(runs, sizeof runs, "%s", runs_dir);
 	snprintf(run_id, sizeof run_id, "%s", run);
+	buf_clear(&header);	/* another run's */
 	lost = 0;
 	writes = withheld = 0;
 	return 0;
