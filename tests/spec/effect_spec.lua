@@ -454,7 +454,7 @@ describe("records", function()
 		local dir_text
 		run("write", function(dir, name)
 			effect.call(cache(), "write", "AUTH", "AUTH " .. word, nil,
-				function() error("denied: " .. word) end == nil or print)
+				function() end)
 			pcall(effect.call, cache(), "write", "AUTH", "AUTH " .. word, nil,
 				function() error("denied: " .. word, 0) end)
 			effect.record("note", { [word] = word, list = { word } })

@@ -57,6 +57,7 @@ local function forbidden()
 			add(name, module)
 		end
 	end
+	out[require "opsh.json"] = nil		-- the C module is the public one
 	-- these are user functions as they are
 	for _, name in ipairs { "run.step", "run.guard", "run.step_fail" } do
 		out[package.loaded[name] or false] = nil
