@@ -60,6 +60,7 @@ function effect.mode(mode) end
 function effect.status() end
 
 ---Closes the journal, after the end record, and notes its head beside the runs.
+---@return boolean kept all of it is known to be on disk
 function effect.close_run() end
 
 ---Follows the chain of a run's record. Raises when it can't be read.

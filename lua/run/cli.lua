@@ -114,8 +114,8 @@ local function end_run(report, code, e)
 			report:error(why, code)
 		end
 	end
-	effect.close_run()
-	if status.lost or status.dead and status.writes > 0 then code = 75 end
+	local kept = effect.close_run()
+	if status.lost or not kept and status.writes > 0 then code = 75 end
 	report:done { run = status.run, code = code, duration = duration,
 		writes = status.writes, withheld = status.withheld,
 		dir = status.open and status.dir or nil, quiet = session.quiet }

@@ -4,6 +4,7 @@
 #include "core/fail.h"
 
 #ifdef OPSH_TEST
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ int fail_point(const char *name)
 		const char *name;
 		int calls;
 	} seen[8];
+	static char last[256];
 	const char *env = getenv("OPSH_FAIL");
 	size_t len = strlen(name);
 	const char *at;
@@ -20,6 +22,11 @@ int fail_point(const char *name)
 	long code, n;
 	int i;
 
+	if (strncmp(last, env ? env : "", sizeof last - 1)) {
+		/* told anew: calls count from here */
+		snprintf(last, sizeof last, "%s", env ? env : "");
+		memset(seen, 0, sizeof seen);
+	}
 	for (at = env; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1
 						       : NULL) {
 		if (strncmp(at, name, len) || at[len] != '=')

@@ -276,12 +276,12 @@ static int l_status(lua_State *L)
 	return 1;
 }
 
-/* close_run(): after the end record; notes the head beside the runs. */
+/* close_run() -> all on disk: after the end record; notes the head beside the
+ * runs. */
 static int l_close_run(lua_State *L)
 {
-	(void)L;
-	journal_close();
-	return 0;
+	lua_pushboolean(L, !journal_close());
+	return 1;
 }
 
 /* verify(runs_dir, run [, head]) -> intact, report {records, torn, bad_line,

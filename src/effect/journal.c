@@ -260,7 +260,7 @@ static int write_all(const char *data, size_t len)
 /* A record that could not be written whole must not merge with the next. */
 static void cut_partial(off_t before)
 {
-	if (before >= 0 && ftruncate(fd, before))
+	if (before < 0 || ftruncate(fd, before))
 		dead = 1;
 }
 
@@ -294,7 +294,9 @@ static void sync_run(void *arg)
 {
 	struct sync_job *job = arg;
 
-	job->code = fdatasync(job->fd) ? errno : 0;
+	job->code = fail_point("journal_sync_soon");
+	if (!job->code && fdatasync(job->fd))
+		job->code = errno;
 }
 
 static void sync_soon(void);
@@ -398,16 +400,20 @@ static void note_head(void)
 	close(heads);
 }
 
-void journal_close(void)
+int journal_close(void)
 {
 	if (fd < 0)
-		return;
-	if (!dead) {
-		fdatasync(fd);
+		return 0;
+	/* the error of a sync is told once, to whoever asked first */
+	while (syncing)
+		loop_turn(1);
+	if (!dead && fdatasync(fd))
+		dead = 1;
+	if (!dead)
 		note_head();
-	}
 	give_reserve();
 	close(fd);
 	fd = -1;
 	buf_release(&line);
+	return dead ? -1 : 0;
 }

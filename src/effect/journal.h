@@ -41,7 +41,9 @@ enum journal_sync { JOURNAL_LATER, JOURNAL_SOON, JOURNAL_NOW };
 long long journal_append(const char *members, size_t len,
 			 enum journal_sync sync, int reserve, struct err *e);
 
-void journal_close(void);		/* also notes the head beside it */
+/* Waits for what is still being synced and notes the head beside the run; -1
+ * when not all of the journal is known to be on disk. */
+int journal_close(void);
 int journal_is_open(void);
 int journal_dead(void);			/* a write or sync failed for good */
 const char *journal_dir(void);		/* of the run, "" when closed */
