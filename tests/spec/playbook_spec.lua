@@ -327,7 +327,7 @@ describe("commands on playbooks", function()
 		ok(ctx.errors:find("left out", 1, true))
 		ctx = context()
 		eq(call("list", ctx, "no such word"), 0)
-		ok(ctx.errors:find("no playbook found", 1, true))
+		ok(ctx.errors:find("no playbook with 'no such word'", 1, true))
 	end)
 
 	it("doc shows parameters, needs and example", function()
