@@ -179,15 +179,30 @@ function check.source(source, chunkname, names, opts)
 	return problems, dump
 end
 
----The first problem that is an error, or nil.
+---In the order of their lines; that in which they were found may be that of a
+---table's fields: none.
+---@param problems table[]
+function check.sort(problems)
+	local found = {}
+	for n, problem in ipairs(problems) do found[problem] = n end
+	table.sort(problems, function(a, b)
+		if a.line ~= b.line then return a.line < b.line end
+		return found[a] < found[b]
+	end)
+end
+
+---The error on the first line that has one, or nil.
 ---@param problems table[]
 ---@return table?
 function check.first_error(problems)
+	local first
 	for _, problem in ipairs(problems) do
-		if problem.severity == "error" then
-			return problem
+		if problem.severity == "error"
+		   and (not first or problem.line < first.line) then
+			first = problem
 		end
 	end
+	return first
 end
 
 ---"FILE:LINE: message", with "warning: " before a warning's message.

@@ -104,10 +104,14 @@ local function read_need(name, value, add)
 	if type(kinds) ~= "table" or #kinds == 0 then
 		return add("needs the kind of the target, such as 'redis'", name)
 	end
+	local known = require("run.target").known_kinds()
 	for _, kind in ipairs(kinds) do
-		if type(kind) ~= "string" or not kind:match("^%l[%l%d_]*$") then
+		if type(kind) ~= "string" then
 			return add(("'%s' is no kind of target")
 				:format(tostring(kind)), name)
+		elseif not known[kind] then
+			return add(("unknown kind '%s'%s"):format(kind,
+				words.hint(kind, known)), name)
 		end
 	end
 	return { kinds = kinds, role = need.role, help = need.help,

@@ -51,7 +51,7 @@ local function run_checks(pb, clients, values)
 		if e and err.is(e) and e.kind ~= "lua" then error(e, 0) end
 		if e then ok, why = false, fail.text(e) end
 		effect.record("check", { name = check.name, ok = ok ~= false,
-			text = why })
+			why = ok == false and why or nil })
 		if ok == false then
 			error(err.new { kind = "check", message = ("check '%s' failed: %s")
 				:format(check.name, why or "it said no") }, 0)
@@ -114,15 +114,16 @@ end
 
 -- In reverse order; an undo that fails is told, and the others go on.
 local function undo_all(ctx)
+	local term = require "opsh.c.term"
 	for n = #session.undos, 1, -1 do
 		local u = session.undos[n]
-		ctx.err(("undo  %s\n"):format(u.name))
+		ctx.err(("undo  %s\n"):format((term.cell(u.name))))
 		local ok, e = pcall(u.f, table.unpack(u.results, 2, u.results.n))
-		effect.record("undo", { name = u.name, done = ok,
+		effect.record("undo", { name = u.name, ok = ok,
 			error = not ok and fail.text(e) or nil }, true)
 		if not ok then
-			ctx.err(("undo of '%s' failed: %s\n"):format(u.name,
-				fail.text(e)))
+			ctx.err(("undo of '%s' failed: %s\n"):format(
+				term.cell(u.name), term.cell(fail.text(e))))
 		end
 	end
 end
@@ -287,7 +288,10 @@ end
 function runner.script(ctx, pb, args, mode)
 	session.began = nil
 	if mode ~= "plan" then
-		return require("run.script").file(pb, args)
+		local ok, code = pcall(require("run.script").file, pb, args)
+		if ok then return code end
+		offer_undo(ctx, args)
+		error(code, 0)
 	end
 	session.begin("plan", { command = "plan", playbook = pb.path,
 		sha256 = sys.sha256(pb.source) }, true)

@@ -48,20 +48,26 @@ local function run(chunk, fields, args)
 	return 0
 end
 
+-- As an expression it is the argument of a call, so that it is no tail call: the
+-- place of an error would be lost.
+local function compile(text, name, e)
+	local chunk, why = load("return " .. text, name, "t", e)
+	if chunk then
+		return load("return (function(...) return ... end)(" .. text .. "\n)",
+			name, "t", e) or chunk
+	end
+	chunk, why = load(text, name, "t", e)
+	if not chunk then fail.usage("%s", why) end
+	return chunk
+end
+
 ---Runs text; as an expression when it is one.
 ---@param text string
 ---@param args string[] what `...` is
 ---@return integer exit code
 function script.code(text, args)
-	local e = env.new(true)
-	local name = "=-e"
-	local chunk = load("return " .. text, name, "t", e)
-	if not chunk then
-		local why
-		chunk, why = load(text, name, "t", e)
-		if not chunk then fail.usage("%s", why) end
-	end
 	if text == "" then return 0 end
+	local chunk = compile(text, "=-e", env.new(true))
 	return run(chunk, { command = "-e", source = text }, args)
 end
 

@@ -57,6 +57,15 @@ function target.kind(name)
 	return module.kind
 end
 
+---The kinds of opsh, built in or not, as keys.
+---@return table<string, boolean>
+function target.known_kinds()
+	local all = {}
+	for name in pairs(OF_OPSH) do all[name] = true end
+	for name in pairs(require "run.kinds") do all[name] = true end
+	return all
+end
+
 ---The kind that a URL's scheme stands for, built in or known to be of opsh;
 ---raises for any other.
 ---@param scheme string

@@ -72,6 +72,7 @@ local function count(problems, severity)
 end
 
 local function show(ctx, problems)
+	check.sort(problems)
 	if ctx.output == "jsonl" then
 		ctx.rows(problems, { columns = { "file", "line", "severity",
 			"message" } })

@@ -45,6 +45,10 @@ return {
 		local columns = { "name", "severity", "needs", "summary" }
 		if ctx.output == "jsonl" then
 			columns[#columns + 1] = "path"
+		elseif #rows == 0 and args[1] then
+			ctx.err(("no playbook with '%s' in its name, summary or tags\n")
+				:format(args[1]))
+			return 0
 		elseif #rows == 0 then
 			ctx.err("no playbook found; looked in "
 				.. table.concat(ctx.dirs, ", ") .. "\n")

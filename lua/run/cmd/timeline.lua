@@ -13,7 +13,7 @@ local function what(r)
 	end
 	if r.type == "identity" then return r.identity end
 	if r.type == "step" then return nil end		-- its own column says it
-	return r.text or r.name
+	return r.name and r.why and r.name .. ": " .. r.why or r.text or r.name
 end
 
 -- An outcome belongs into its intent's line.
@@ -33,7 +33,7 @@ local function read(dir, all, width)
 		if r.type == "outcome" then
 			merge(by_seq, r)
 		elseif all or (r.type ~= "read" or r.outcome ~= "done") then
-			local row = { at = ("+%.3f"):format(r.mono - t0),
+			local row = { at = r.mono - t0,
 				step = r.step or r.type == "step" and r.name or nil,
 				event = r.type == "intent" and r.class or r.type,
 				target = r.target, what = words.shorten(what(r), width),
@@ -51,10 +51,15 @@ local function read(dir, all, width)
 			rows[#rows + 1] = row
 		end
 	end
+	return rows
+end
+
+-- Times as people read them; jsonl has them as numbers.
+local function format_times(rows)
 	for _, row in ipairs(rows) do
+		row.at = ("+%.3f"):format(row.at)
 		if row.seconds then row.seconds = ("%.3f"):format(row.seconds) end
 	end
-	return rows
 end
 
 return {
@@ -72,7 +77,9 @@ return {
 		local rows = read(dir, args.options.reads,
 			ctx.output == "text" and 80 or math.huge)
 		if ctx.output == "text" then
-			ctx.err(("run %s, %d events\n"):format(run, #rows))
+			format_times(rows)
+			ctx.err(("run %s, %s\n"):format(run,
+				words.count(#rows, "event")))
 			if #rows > 200 and not args.options.all then
 				local cut = #rows - 200
 				table.move(rows, #rows - 99, #rows, 102)
