@@ -21,6 +21,7 @@
 #include "core/mem.h"
 #include "core/op.h"
 
+#define ASK_EVERY 0.02		/* seconds, without a pidfd */
 #define KILL_AFTER 2.0		/* seconds between TERM and KILL */
 #define STDERR_MAX 1024		/* of stderr that is kept */
 
@@ -41,6 +42,7 @@ struct child_op {
 	int status;
 	struct output out, err;
 	struct loop_watch *pid_watch;	/* owned */
+	struct loop_timer *pid_timer;	/* owned: asks where no pidfd is */
 	struct loop_timer *kill_timer;	/* owned */
 	char name[128];
 };
@@ -102,6 +104,8 @@ static int reap(struct child_op *c)
 	c->pid = 0;
 	loop_watch_free(c->pid_watch);
 	c->pid_watch = NULL;
+	loop_timer_free(c->pid_timer);
+	c->pid_timer = NULL;
 	close_fd(&c->pidfd);
 	loop_timer_free(c->kill_timer);
 	c->kill_timer = NULL;
@@ -148,6 +152,11 @@ static void on_exit_of(void *arg, int events, int status)
 		finish(c);
 }
 
+static void on_ask(void *arg)
+{
+	on_exit_of(arg, 0, 0);
+}
+
 static void on_kill(void *arg)
 {
 	struct child_op *c = arg;
@@ -182,6 +191,7 @@ static void child_release(struct op *op)
 			;
 		c->pid = 0;
 	}
+	loop_timer_free(c->pid_timer);
 	loop_watch_free(c->pid_watch);
 	loop_timer_free(c->kill_timer);
 	close_fd(&c->pidfd);
@@ -282,11 +292,15 @@ static void start(lua_State *L, struct child_op *c, char **argv)
 	c->err.watch = loop_watch_new(c->err.fd, on_err, c);
 	if (c->pidfd >= 0)
 		c->pid_watch = loop_watch_new(c->pidfd, on_exit_of, c);
-	if (!c->out.watch || !c->err.watch || !c->pid_watch)
+	else	/* a kernel before 5.3, valgrind */
+		c->pid_timer = loop_timer_new(ASK_EVERY, ASK_EVERY, on_ask, c);
+	if (!c->out.watch || !c->err.watch ||
+	    (!c->pid_watch && !c->pid_timer))
 		err_raisef(L, ERR_LIMIT, "", "cannot watch '%s'", c->name);
 	loop_watch_set(c->out.watch, LOOP_READ);
 	loop_watch_set(c->err.watch, LOOP_READ);
-	loop_watch_set(c->pid_watch, LOOP_READ);
+	if (c->pid_watch)
+		loop_watch_set(c->pid_watch, LOOP_READ);
 }
 
 /* run(argv, {timeout = seconds, max = bytes}) -> {status | signal, stdout,
