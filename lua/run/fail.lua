@@ -35,4 +35,18 @@ end
 
 fail.is = err.is
 
+local function keep_trace(e)
+	if type(e) ~= "string" then return e end
+	return err.new { kind = "lua", message = e,
+		traceback = debug.traceback(nil, 2) }
+end
+
+---As pcall, for what is raised again: an error of Lua keeps the frames that it
+---came from, as those are what its author looks for.
+---@param f function
+---@return boolean ok, any ... its results, or the error
+function fail.protect(f, ...)
+	return xpcall(f, keep_trace, ...)
+end
+
 return fail

@@ -48,23 +48,36 @@ function Text.step(fields)
 		(term.cell(fields.name)), duration(fields.duration), writes or ""))
 end
 
--- The frames between the error and opsh's own that called the user's code; nil
--- when the message says it all.
+-- What of C tells its caller's author nothing.
+local C_FRAMES = { "^%[C%]: in %?", "^%[C%]: in function 'x?pcall'",
+	"^%[C%]: in function 'error'", "^%[C%]: in function 'try'" }
+
+local function is_ours(frame)
+	if frame:find "^opsh:" or frame:find "^%(%.%.%." then return true end
+	for _, pattern in ipairs(C_FRAMES) do
+		if frame:find(pattern) then return true end
+	end
+	return false
+end
+
+-- The frames of the user's code; nil when the message has said as much.
 local function frames(message, traceback)
-	local lines, last, own = {}, 0, 0
+	local lines, last, news = {}, 0, false
+	local at = message:match "^(.-:%d+:) "
 	for text in traceback:gmatch "\t([^\n]*)" do
-		lines[#lines + 1] = text
-		if not (text:find "^opsh:" or text:find "^%[C%]:"
-			or text:find "^%(%.%.%.") then
-			last, own = #lines, own + 1
+		if not is_ours(text) then
+			lines[#lines + 1] = text
+			if not text:find "^%[C%]:" then
+				last = #lines
+				news = news or not at or text:sub(1, #at) ~= at
+			end
 		end
 	end
 	if last == 0 then		-- an error of ours: all of it is wanted
 		return message:find "^opsh:" and traceback or nil
 	end
-	local at = message:match "^(.-:%d+:) "
-	if own == 1 and at and lines[last]:sub(1, #at) == at then return nil end
-	return "stack traceback:\n\t" .. table.concat(lines, "\n\t", 1, last)
+	return news and "stack traceback:\n\t" .. table.concat(lines, "\n\t", 1,
+		last) or nil
 end
 
 -- A message of many lines can't pass for a line of ours.

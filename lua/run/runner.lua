@@ -184,7 +184,7 @@ end
 local function perform(ctx, pb, args, values, clients)
 	run_checks(pb, clients, values)
 	local body = function() return pb.run(clients, values) end
-	local results = table.pack(pcall(pb.timeout
+	local results = table.pack(fail.protect(pb.timeout
 		and function() return task.timeout(pb.timeout, body) end or body))
 	if pb.undo and effect.mode() == "write" and effect.status().writes > 0 then
 		table.insert(session.undos, 1, { name = pb.name, f = function()
@@ -288,14 +288,14 @@ end
 function runner.script(ctx, pb, args, mode)
 	session.began = nil
 	if mode ~= "plan" then
-		local ok, code = pcall(require("run.script").file, pb, args)
+		local ok, code = fail.protect(require("run.script").file, pb, args)
 		if ok then return code end
 		offer_undo(ctx, args)
 		error(code, 0)
 	end
 	session.begin("plan", { command = "plan", playbook = pb.path,
 		sha256 = sys.sha256(pb.source) }, true)
-	local ok, e = pcall(pb.chunk, table.unpack(args))
+	local ok, e = fail.protect(pb.chunk, table.unpack(args))
 	print_plan(ctx)
 	if not ok then error(e, 0) end
 	return plan_code(session.globals)

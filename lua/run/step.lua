@@ -4,6 +4,7 @@
 local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
 local ctask = require "opsh.c.task"
+local fail = require "run.fail"
 local session = require "run.session"
 local task = require "opsh.task"
 
@@ -117,9 +118,10 @@ end
 local function attempt(name, opts, fn)
 	local results
 	if opts.timeout then
-		results = table.pack(pcall(task.timeout, opts.timeout, fn))
+		results = table.pack(fail.protect(task.timeout, opts.timeout,
+			fn))
 	else
-		results = table.pack(pcall(fn))
+		results = table.pack(fail.protect(fn))
 	end
 	if results[1] then return results end
 	local e = results[2]
@@ -191,7 +193,7 @@ return function(name, opts, fn)
 				duration = ctask.now() - began, error = plain(why) })
 		end
 	end })
-	local ok, e = pcall(labelled, effect.step(name), function()
+	local ok, e = fail.protect(labelled, effect.step(name), function()
 		effect.record("step", { name = name, state = "begin" })
 		tell("step", { name = name, state = "begin" })
 		results = run(name, opts, fn)

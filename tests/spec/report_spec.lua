@@ -196,7 +196,12 @@ describe("text errors", function()
 		eq(text("a.lua:3: no", "[C]: in function 'error'\n\ta.lua:3: in f\n\t"
 			.. "a.lua:9: in g\n\topsh:run/script.lua:40: in h\n\t[C]: in ?"),
 			"opsh: lua: a.lua:3: no\nstack traceback:\n"
-			.. "\t[C]: in function 'error'\n\ta.lua:3: in f\n\ta.lua:9: in g\n")
+			.. "\ta.lua:3: in f\n\ta.lua:9: in g\n")
+		eq(text("a.lua:3: no", "a.lua:3: in f\n\t[C]: in function 'table.sort'"
+			.. "\n\topsh:run/step.lua:1: in s\n\t[C]: in function 'xpcall'\n\t"
+			.. "a.lua:9: in g"), "opsh: lua: a.lua:3: no\nstack traceback:\n"
+			.. "\ta.lua:3: in f\n\t[C]: in function 'table.sort'\n"
+			.. "\ta.lua:9: in g\n")
 		eq(text("a.lua:3: no", "a.lua:3: in chunk\n\topsh:x.lua:1: in ?"),
 			"opsh: lua: a.lua:3: no\n")
 		-- an error of ours is shown whole
