@@ -63,7 +63,7 @@ group unit 300 env $ASAN tests/unit/run.sh build/asan/unit
 spec spec 300 "" asan 0
 spec spec-gc 600 gc test 0
 spec spec-alloc 900 alloc asan 9
-group valgrind 600 tests/unit/valgrind.sh
+group valgrind 600 examples/stack/stack run redis redis-tls -- tests/unit/valgrind.sh
 group golden 120 tests/golden/run.sh
 group help 120 tests/help_test.sh
 group stack 180 tests/lib/stack_test.sh
