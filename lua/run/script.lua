@@ -51,14 +51,14 @@ end
 -- As an expression it is the argument of a call, so that it is no tail call: the
 -- place of an error would be lost.
 local function compile(text, name, e)
-	local chunk, why = load("return " .. text, name, "t", e)
+	local chunk = load("return " .. text, name, "t", e)
 	if chunk then
 		return load("return (function(...) return ... end)(" .. text .. "\n)",
 			name, "t", e) or chunk
 	end
-	chunk, why = load(text, name, "t", e)
-	if not chunk then fail.usage("%s", why) end
-	return chunk
+	local statement, why = load(text, name, "t", e)
+	if not statement then fail.usage("%s", why) end
+	return statement
 end
 
 ---Runs text; as an expression when it is one.

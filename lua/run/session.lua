@@ -124,12 +124,8 @@ end
 function session.begin(mode, fields, now)
 	effect.mode(mode)
 	-- what needs no journal needs no place for one; what does is refused then
-	local found, dir = true, nil
-	if now then
-		dir = session.runs_dir()
-	else
-		found, dir = pcall(session.runs_dir)
-	end
+	local found, dir = pcall(session.runs_dir)
+	if not found and now then error(dir, 0) end
 	local run = effect.begin_run(found and dir or NOWHERE)
 	session.began = { run = run, mode = mode, at = require("opsh.c.task").now() }
 	fields.run, fields.mode, fields.version = run, mode, sys.version

@@ -194,6 +194,20 @@ def up():
             servers[name] = value
 
 
+# What opsh itself writes: styles, and the erased rest of a line.
+OURS = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[K")
+
+
+def clean(seen):
+    """Asserts that a terminal was given no order that is not ours."""
+    rest = OURS.sub(b"", seen)
+    assert b"\x1b" not in rest, rest
+    assert not re.search(rb"[\x00-\x06\x07\x08\x0b\x0c\x0e-\x1f\x7f]", rest), rest
+    text = rest.decode(errors="replace")
+    assert not re.search("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+                         "\u0080-\u009f\u200b]", text), text
+
+
 def newest_run():
     """The folder of the newest run."""
     runs = os.path.join(TMP, "state/opsh/runs")

@@ -1,4 +1,6 @@
--- golden/fill: what the golden tests plan, run and describe.
+-- golden/fill: what the golden tests plan, run and describe. Has a field of each
+-- sort, so that doc and check have something to show. Must not be of use to
+-- anybody else.
 return {
   name     = "golden/fill",
   summary  = "Fill a cache with numbers",
