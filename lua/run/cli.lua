@@ -111,7 +111,10 @@ local function end_run(report, code, e)
 				or nil }, true)
 		if not ok then
 			code = told(why, 74, status.writes)
-			report:error(why, code)
+			-- once is enough
+			if not (err.is(e) and e.kind == "journal") then
+				report:error(why, code)
+			end
 		end
 	end
 	local kept = effect.close_run()

@@ -37,8 +37,9 @@ int fail_point(const char *name)
 		seen[i].name = name;
 		seen[i].calls++;
 		code = strtol(at + len + 1, &end, 10);
-		n = *end == '@' ? strtol(end + 1, NULL, 10) : 0;
-		if (!n || seen[i].calls == n)
+		n = *end == '@' ? strtol(end + 1, &end, 10) : 0;
+		if (!n || seen[i].calls == n ||
+		    (*end == '+' && seen[i].calls > n))
 			return (int)code;
 	}
 	return 0;

@@ -1,6 +1,7 @@
 /*
  * fail: failpoints for test builds. OPSH_FAIL="name=errno@n[,..]" makes the
- * n-th call (0: each) of fail_point("name") return errno; else 0.
+ * n-th call (0: each; "@n+": from the n-th) of fail_point("name") return errno;
+ * else 0.
  */
 #ifndef OPSH_CORE_FAIL_H
 #define OPSH_CORE_FAIL_H

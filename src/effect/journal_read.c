@@ -77,6 +77,8 @@ static int scan(int fd, const char *run, struct anchor *anchor,
 
 	memset(r, 0, sizeof *r);
 	digest_genesis(run, r->head);
+	if (anchor && !anchor->records)
+		memcpy(anchor->seen, r->head, sizeof r->head);
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return bad(r, "cannot be read");
 	while (!found) {

@@ -17,6 +17,7 @@
 static char runs[2560];
 static char run_id[64];
 static struct buf header = BUF_INIT;
+static int header_due;		/* the journal is open, without it yet */
 static char **steps;		/* owned; label n is steps[n - 1] */
 static int n_steps;
 static int lost;
@@ -32,6 +33,7 @@ int record_begin(const char *runs_dir, const char *run, struct err *e)
 	snprintf(runs, sizeof runs, "%s", runs_dir);
 	snprintf(run_id, sizeof run_id, "%s", run);
 	buf_clear(&header);	/* another run's */
+	header_due = 0;
 	lost = 0;
 	writes = withheld = 0;
 	return 0;
@@ -64,17 +66,20 @@ long long record_withheld(void)
 
 int record_open(struct err *e)
 {
-	if (journal_is_open())
-		return 0;
-	if (!*run_id) {
-		err_set(e, ERR_JOURNAL, "", "no run has begun");
-		return -1;
+	if (!journal_is_open()) {
+		if (!*run_id) {
+			err_set(e, ERR_JOURNAL, "", "no run has begun");
+			return -1;
+		}
+		if (journal_create(runs, run_id, e))
+			return -1;
+		header_due = header.len > 0;
 	}
-	if (journal_create(runs, run_id, e))
-		return -1;
-	if (header.len && journal_append(header.data, header.len,
+	/* nothing stands before it, also when it could not be written at once */
+	if (header_due && journal_append(header.data, header.len,
 					 JOURNAL_NOW, 0, e) < 0)
 		return -1;
+	header_due = 0;
 	return 0;
 }
 

@@ -349,6 +349,10 @@ static void failpoints_count_calls(void **state)
 	setenv("OPSH_FAIL", "one=7@1", 1);
 	assert_int_equal(fail_point("one"), 7);
 	assert_int_equal(fail_point("one"), 0);
+	setenv("OPSH_FAIL", "one=7@2+", 1);
+	assert_int_equal(fail_point("one"), 0);
+	assert_int_equal(fail_point("one"), 7);
+	assert_int_equal(fail_point("one"), 7);
 	setenv("OPSH_FAIL", "nonsense,=,one", 1);
 	assert_int_equal(fail_point("one"), 0);
 	unsetenv("OPSH_FAIL");
