@@ -388,6 +388,8 @@ static void note_head(void)
 	char path[2700];
 	int heads;
 
+	if (!seq)
+		return;		/* nothing was recorded */
 	snprintf(path, sizeof path, "%s/heads", runs);
 	heads = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
 	if (heads < 0)
