@@ -75,6 +75,7 @@ static void protect(lua_State *L)
 	lua_pop(L, 3);
 }
 
+/* init(): the libraries, ours and Lua's */
 static int l_init(lua_State *L)
 {
 	static const luaL_Reg modules[] = {

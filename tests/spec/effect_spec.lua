@@ -346,7 +346,8 @@ describe("a plan", function()
 					eq(e.kind, "withheld", i)
 					eq(e.outcome, "withheld", i)
 					local at, of, from = e.message:match
-						"^unknown at ([^ ]+): needs the result of (.-) %((.*)%)$"
+						"^unknown at ([^ ]+): needs "
+						.. "the result of (.-) %((.*)%)$"
 					ok(at and at:find(HERE, 1, true), e.message)
 					eq(of, "'UNLINK' on 'cache'")
 					ok(from:find(HERE .. ":", 1, true), e.message)

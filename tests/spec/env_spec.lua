@@ -122,7 +122,7 @@ describe("user code reaches", function()
 		user "x = 1 _G.y = 2 assert(_G.x == 1 and y == 2) string.z = 1"
 		user "assert(x == nil and y == nil and string.z == nil)"
 		eq(rawget(_G, "x"), nil)
-		eq(string.z, nil)
+		eq(rawget(string, "z"), nil)
 	end)
 end)
 

@@ -1,5 +1,6 @@
 -- Specs of opsh.redis.sample: groups, lifetimes and words, by a client that is
--- a table. The server's side of it is in tests/live.
+-- a table. The server's side of it is in tests/live. Must not need a server.
+-- Owns the table that plays the client.
 local sample = require "opsh.redis.sample"
 
 -- Answers from keys = { name = {type, ttl, bytes} }.
@@ -35,7 +36,8 @@ local function client(keys)
 				return out
 			end
 			for i, name in ipairs(list) do
-				local key = keys[name] or { "none", -2, require("opsh.c.term").null }
+				local key = keys[name]
+					or { "none", -2, require("opsh.c.term").null }
 				out[i] = key[answers[what]]
 			end
 			return out

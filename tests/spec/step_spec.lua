@@ -1,5 +1,6 @@
 -- step_spec: step(): what it returns and raises, retries, timeouts, probes,
 -- verification, undo, what of it is on record, also when it is cancelled.
+-- Each case has a run of its own; must not need a server.
 require "harness"
 local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"

@@ -378,6 +378,7 @@ describe("timeout", function()
 			began = true
 			task.sleep(60)
 		end)
+		ok(began, "f was started")
 	end)
 
 	it("refuses wrong arguments, and then starts nothing", function()
@@ -581,11 +582,11 @@ describe("a cancelled task", function()
 	it("may wait in its handlers, for a grace", function()
 		local log = {}
 		local h = task.spawn(function()
-			local a <close> = closer(function()
+			local _ <close> = closer(function()
 				task.sleep(0.01)
 				log[#log + 1] = "a"
 			end)
-			local b <close> = closer(function()
+			local _ <close> = closer(function()
 				pcall(function() task.sleep(0.01) error "x" end)
 				log[#log + 1] = "b"
 			end)
@@ -658,7 +659,7 @@ describe("a cancelled task", function()
 				h:cancel()
 				raises("cancelled", h.wait, h)
 				eq(ctask.live(), 2)
-				h = nil
+				h = nil	-- luacheck: ignore 311
 				collectgarbage()
 				collectgarbage()
 				task.sleep(0.01)
