@@ -345,9 +345,9 @@ describe("a plan", function()
 					"expected" then
 					eq(e.kind, "withheld", i)
 					eq(e.outcome, "withheld", i)
-					local at, of, from = e.message:match
-						"^unknown at ([^ ]+): needs "
-						.. "the result of (.-) %((.*)%)$"
+					local at, of, from = e.message:match(
+						"^unknown at ([^ ]+): needs the result of "
+						.. "(.-) %((.*)%)$")
 					ok(at and at:find(HERE, 1, true), e.message)
 					eq(of, "'UNLINK' on 'cache'")
 					ok(from:find(HERE .. ":", 1, true), e.message)
