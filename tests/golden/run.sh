@@ -26,7 +26,8 @@ opsh() {
 # words of a table's cells are as wide as what they stand for.
 fixed() {
 	sed -E \
-		-e "s,$t_tmp,TMP,g" -e "s,$t_root,ROOT,g" \
+		-e "s,$t_tmp,TMP,g" -e "s|, $t_root/playbooks||" \
+		-e "s,$t_root,ROOT,g" \
 		-e "s/127\.0\.0\.1:$OPSH_REDIS_PORT/127.0.0.1:PORT/g" \
 		-e 's/01[0-9A-HJKMNP-TV-Z]{24}/RUN-----------------------/g' \
 		-e "s/\b[0-9a-f]{64}\b/HASH$(printf '%060d' 0 | tr 0 -)/g" \
