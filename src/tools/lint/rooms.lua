@@ -96,6 +96,7 @@ end
 -- The rows that a file of src/bind belongs to: MODULE, MODULE_*, the named.
 local function rows_of(rows, path)
 	local stem, found = path:match("([%w_]+)%.[ch]$"), {}
+	stem = stem:gsub("_impl$", "")	-- a header that two files of one share
 	for name, stems in pairs(rows) do
 		if stems[stem] or stem:sub(1, #name + 1) == name .. "_" then
 			found[name] = true
