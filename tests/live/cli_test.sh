@@ -354,7 +354,7 @@ commands() {
 	o check redis/one
 	exits 'check' 0
 	tells 'check: says so' '1 checked, 0 errors, 0 warnings'
-	o list one
+	o list 'one line'
 	says 'list' '*redis/one *cache *One line*(1 row)'
 	o list
 	says 'list: all' '*redis/one*'
