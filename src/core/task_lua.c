@@ -225,6 +225,11 @@ static int l_task_wait(lua_State *L)
 		if (up == task)
 			return luaL_error(L, "a task can't wait for itself or "
 					  "for the task that spawned it");
+	/* it waits in a nested loop below ours, which ends only after ours */
+	if (task->nested && !lua_isyieldable(L))
+		return luaL_error(L, "this would wait for ever: both tasks wait "
+				  "where Lua can't yield (in table.sort, gsub, "
+				  "require ...)");
 	w = (struct wait_op *)op_new(L, &wait_class, sizeof *w);
 	w->task = task;
 	w->join.arg = &w->op;

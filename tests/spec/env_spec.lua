@@ -240,6 +240,18 @@ describe("ways out that are closed:", function()
 		raises("bad argument", user, "debug.getinfo()")
 	end)
 
+	it("the coroutine of the program", function()
+		local code, out = opsh("-e " .. quote [[
+			local co = coroutine.running()
+			task.all(function()
+				print(coroutine.status(co), coroutine.resume(co))
+				print(pcall(coroutine.close, co))
+			end)]])
+		eq(code, 0)
+		ok(out:find "^normal\tfalse\tcannot resume non%-suspended", out)
+		ok(out:find "\nfalse\tcannot close a normal coroutine", out)
+	end, { plain = true })
+
 	it("error objects carry no functions", function()
 		eq(user [[
 			local _, e = try(error, "x")
