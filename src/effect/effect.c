@@ -59,6 +59,7 @@ enum effect_verdict effect_begin(lua_State *L, struct effect *f,
 	f->cls = call->cls;
 	f->items = call->items;
 	f->timeout = call->timeout;
+	f->label = task_label(task_current());
 	snprintf(f->verb, sizeof f->verb, "%s", call->verb);
 	lx_where(L, 1, f->where, sizeof f->where);
 	if (policy_judge(call, &e))

@@ -36,6 +36,7 @@ struct effect {				/* embed in the op; zero = none */
 					   the record is written */
 	long long items;
 	double timeout;
+	int label;			/* of the task: its step */
 	int open;			/* begun and not ended */
 	int sent;			/* set by the binding: bytes left */
 };

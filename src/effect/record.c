@@ -100,11 +100,11 @@ void record_text(struct buf *b, const char *s, size_t len, size_t max)
 	buf_release(&masked);
 }
 
-void record_start(struct buf *b, const char *type)
+static void start_of_step(struct buf *b, const char *type, int label)
 {
 	struct timespec ts;
 	struct tm tm;
-	const char *step = record_step(task_label(task_current()));
+	const char *step = record_step(label);
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
@@ -116,6 +116,11 @@ void record_start(struct buf *b, const char *type)
 		buf_adds(b, ",\"step\":");
 		record_text(b, step, strlen(step), 256);
 	}
+}
+
+void record_start(struct buf *b, const char *type)
+{
+	start_of_step(b, type, task_label(task_current()));
 }
 
 long long record_put(struct buf *b, enum journal_sync sync, int reserve,
@@ -276,7 +281,8 @@ void record_outcome(struct effect *f, enum outcome outcome, long long count,
 	struct err e;
 	int read = f->cls == EFFECT_READ;
 
-	record_start(&b, read ? "read" : "outcome");
+	/* from a loop callback: no task is current, the effect knows its step */
+	start_of_step(&b, read ? "read" : "outcome", f->label);
 	if (read) {
 		struct effect_call call = {
 			.target = f->target, .cls = f->cls, .verb = f->verb,
