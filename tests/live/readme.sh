@@ -26,6 +26,9 @@ t_match "... run" "$(o --target "$url" run "$file" ttl=30m --approve cache)" \
 	"*exit 0*3 writes*"
 t_is "... and has done it" "$(redis-cli -p "$OPSH_REDIS_PORT" ttl sess:3)" 1800
 
+t_ok "... the record of each read says its step" grep -rq \
+	'"type":"read",.*"step":"find",.*"verb":"TTL"' "$XDG_STATE_HOME/opsh/runs"
+
 # The commands that begin with `opsh` in indented blocks, against our server.
 cli set flights::UAL123 x ex 500
 while IFS= read -r line; do
