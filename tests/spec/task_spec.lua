@@ -5,7 +5,6 @@ require "harness"
 package.loaded.harness = nil
 local task = require "opsh.task"
 local ctask = require "opsh.c.task"
-local err = require "opsh.c.err"
 
 local PLAIN = { plain = true }		-- tests of time
 
