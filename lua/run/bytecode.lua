@@ -108,6 +108,16 @@ local function env_access(fn, i, regs)
 	end
 end
 
+-- What a register holds after a load of a text or of the environment.
+local function loaded(fn, i, after)
+	local text = constant(fn, i, after)
+	if type(text) == "string" then
+		return { text = text }
+	elseif i.op == "GETUPVAL" and i.b == fn.env then
+		return { env = true }
+	end
+end
+
 ---Every use of a global: name, line, write.
 ---@param bytes string
 ---@return {name: string, line: integer, write: boolean}[]
@@ -120,12 +130,7 @@ function bytecode.globals(bytes)
 				found[#found + 1] =
 					{ name = name, line = i.line, write = write }
 			end
-			local text = constant(fn, i, after)
-			if type(text) == "string" then
-				return { text = text }
-			elseif i.op == "GETUPVAL" and i.b == fn.env then
-				return { env = true }
-			end
+			return loaded(fn, i, after)
 		end)
 	end
 	return found
@@ -149,12 +154,7 @@ function bytecode.requires(bytes)
 			if env_access(fn, i, regs) == "require" then
 				return { require = true }
 			end
-			local text = constant(fn, i, after)
-			if type(text) == "string" then
-				return { text = text }
-			elseif i.op == "GETUPVAL" and i.b == fn.env then
-				return { env = true }
-			end
+			return loaded(fn, i, after)
 		end)
 	end
 	return found
