@@ -15,6 +15,10 @@ local object = {}
 ---@return opsh.target
 function target.new(fields) end
 
+---The machine itself: what processes, files, os and io have their effects on.
+---@return opsh.target
+function target.host() end
+
 ---@return string name at most 63 bytes
 function object:name() end
 
@@ -35,6 +39,17 @@ function object:address() end
 ---What it was before it became another one: the next write is refused then.
 ---@return string? before nil when it is what it was
 function object:changed() end
+
+---What a binding written in Lua has just read from the target itself. Another
+---identity or role than before stops the next write (kind changed).
+---@param identity string such as "engine=... project=..."
+---@param role string "" where there is none
+---@return boolean changed
+function object:seen(identity, role) end
+
+---Where it is, for messages and guards.
+---@param address string
+function object:at(address) end
 
 ---Lets destructive calls of this verb through: what a passed guard does.
 ---@param verb string "" for all (--approve)

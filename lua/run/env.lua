@@ -11,9 +11,10 @@ local env = {}
 local LAZY = {
 	task = "opsh.task", json = "opsh.json", log = "opsh.log",
 	progress = "opsh.progress", secret = "opsh.secret",
-	timer = "opsh.timer",
+	timer = "opsh.timer", sh = "opsh.sh", fs = "opsh.fs",
 }
-local OPSH = { null = true, step = true, guard = true, show = true, fail = true }
+local OPSH = { null = true, step = true, guard = true, show = true,
+	fail = true, system = true }
 
 local COPIED = { "assert", "collectgarbage", "error", "getmetatable", "ipairs",
 	"next", "pairs", "pcall", "rawequal", "rawget", "rawlen", "rawset",
@@ -137,6 +138,7 @@ local MAKE = {
 	guard = function() return require "run.guard" end,
 	show = function() return require("run.show").show end,
 	fail = function() return require("run.step_fail") end,
+	system = function() return require "run.system" end,
 }
 
 local function find(e, name)

@@ -68,7 +68,7 @@ end
 
 -- Nobody agrees to a target that was not asked who it is.
 local function meet(client, object)
-	local kind = not object:identity() and object:kind() ~= "local"
+	local kind = not object:identity() and object ~= session.host()
 		and require("opsh." .. object:kind()).kind
 	if kind and kind.ping then kind.ping(client) end
 end

@@ -91,6 +91,10 @@ end
 ---@return userdata
 function session.target_of(client)
 	local object = client ~= nil and session.objects[client]
+	if not object and client ~= nil and (client == package.loaded["opsh.sh"]
+		or client == package.loaded["opsh.fs"]) then
+		object = session.host()
+	end
 	if not object then
 		require("run.fail").usage("a target expected, got %s", type(client))
 	end
@@ -104,15 +108,15 @@ function session.interactive()
 	return (sys.getenv "CI" or "") == "" and term.is_tty(0) and term.is_tty(2)
 end
 
--- The machine itself, for os and io.
+---The machine itself, for processes, files, os and io.
+---@return userdata
 function session.host()
-	if not session.here then
-		session.config()	-- is the environment protected?
-		session.here = require("opsh.c.target").new { name = "local",
-			kind = "local" }
-		waive(session.here)
+	local host = require("opsh.c.target").host()
+	if not session.has_host then
+		session.has_host = true
+		waive(host)
 	end
-	return session.here
+	return host
 end
 
 ---Begins the run: from here each effect is recorded. fields: what the first
@@ -134,6 +138,7 @@ function session.begin(mode, fields, now)
 		"/proc/sys/kernel/random/boot_id", 64) or ""):gsub("%s", "")
 	fields.uid = sys.euid()
 	effect.header(fields)
+	session.host()
 	if now then session.began.dir = effect.open_run() end
 	return run
 end
@@ -149,6 +154,7 @@ function session.resume(past)
 	effect.record("resume", { version = sys.version, pid = sys.pid(),
 		user = sys.getenv "USER" or sys.euid(), host = sys.hostname(),
 		torn = torn }, true)
+	session.host()
 end
 
 ---The mode that a command which runs user code starts with.

@@ -22,6 +22,9 @@ local SERVICE = {
 	deployment = "string", port = "number", replicas = "number",
 	depends = "table", thresholds = "table", logs = "string",
 	labels = "table", description = "string", owner = "string",
+	-- expect: status of the health request; timeout: its deadline, seconds;
+	-- env: variables that it must have; tls: HOST:PORT whose certificate counts
+	expect = "number", timeout = "number", env = "table", tls = "string",
 }
 
 local LOCK = { store = "string", path = "string", prefix = "string",

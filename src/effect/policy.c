@@ -98,14 +98,9 @@ static int check_guard(const struct effect_call *call, struct err *e)
 		return 0;
 	err_set(e, ERR_GUARD, "", "'%s' on '%s' is destructive and no guard "
 		"was passed for it", call->verb, name);
-	/* the machine itself is no client that a guard could be given */
-	if (strcmp(call->target->kind, "local"))
-		snprintf(e->hint, sizeof e->hint, "call guard(%s, {verb = \"%s\", "
-			 "...}) before it, or approve it with --approve %s",
-			 name, call->verb, name);
-	else
-		snprintf(e->hint, sizeof e->hint, "approve it with --approve %s",
-			 name);
+	snprintf(e->hint, sizeof e->hint, "call guard(%s, {verb = \"%s\", ...}) "
+		 "before it, or approve it with --approve %s",
+		 strcmp(name, TARGET_HOST) ? name : "sh", call->verb, name);
 	return refuse(e, call);
 }
 

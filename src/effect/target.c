@@ -66,6 +66,45 @@ static int l_target_new(lua_State *L)
 	return 1;
 }
 
+/* host() -> the target that is the machine itself, one a state: what processes,
+ * files, os and io have their effects on. */
+static int l_target_host(lua_State *L)
+{
+	static const char key;
+	struct target *t;
+
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) != LUA_TNIL)
+		return 1;
+	t = lua_newuserdatauv(L, sizeof *t, 0);
+	memset(t, 0, sizeof *t);
+	luaL_setmetatable(L, TARGET_META);
+	snprintf(t->name, sizeof t->name, "%s", TARGET_HOST);
+	snprintf(t->kind, sizeof t->kind, "%s", TARGET_HOST);
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+	return 1;
+}
+
+/* target:seen(identity, role): what a binding written in Lua has just read from
+ * the target itself; role "" where there is none -> has it changed? */
+static int l_target_seen(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+
+	lua_pushboolean(L, target_seen(t, lx_checkcstr(L, 2),
+				       lx_checkcstr(L, 3)));
+	return 1;
+}
+
+/* target:at(address): where it is, for messages and guards */
+static int l_target_at(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+
+	snprintf(t->address, sizeof t->address, "%s", lx_checkcstr(L, 2));
+	return 0;
+}
+
 static int l_target_gc(lua_State *L)
 {
 	guard_clear(target_check(L, 1));
@@ -133,14 +172,16 @@ int luaopen_opsh_c_target(lua_State *L)
 		{ "role", l_target_role }, { "identity", l_target_identity },
 		{ "address", l_target_address },
 		{ "changed", l_target_changed }, { "pass", l_target_pass },
-		{ "passed", l_target_passed }, { NULL, NULL }
+		{ "passed", l_target_passed }, { "seen", l_target_seen },
+		{ "at", l_target_at }, { NULL, NULL }
 	};
 	static const luaL_Reg meta[] = {
 		{ "__gc", l_target_gc }, { "__tostring", l_target_tostring },
 		{ NULL, NULL }
 	};
 	static const luaL_Reg funcs[] = {
-		{ "new", l_target_new }, { NULL, NULL }
+		{ "new", l_target_new }, { "host", l_target_host },
+		{ NULL, NULL }
 	};
 
 	lx_metatable(L, TARGET_META, methods, meta);

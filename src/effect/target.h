@@ -11,6 +11,8 @@
 #include "core/buf.h"
 #include "core/err.h"
 
+#define TARGET_HOST "local"		/* the machine itself: name and kind */
+
 struct target {
 	char name[64];
 	char kind[24];			/* "redis", "postgres", "local" .. */
@@ -34,8 +36,8 @@ struct target *target_check(lua_State *L, int arg);
  */
 int target_seen(struct target *t, const char *identity, const char *role);
 
-/* `opsh.c.target`: new{name, kind, role}, methods name kind identity role
- * address changed. [-0, +1, m] */
+/* `opsh.c.target`: new{name, kind, role}, host(); methods name kind identity
+ * role address changed seen at pass passed. [-0, +1, m] */
 int luaopen_opsh_c_target(lua_State *L);
 
 #endif

@@ -323,15 +323,17 @@ static int l_sys_interrupt(lua_State *L)
 	return 0;
 }
 
-/* kinds() -> {binding = "schemes"}: what src/bind/bindings.def lists */
+/* kinds() -> {binding or kind = "schemes"}: what src/bind/bindings.def lists */
 static int l_sys_kinds(lua_State *L)
 {
 	static const struct {
 		const char *name, *schemes;
 	} rows[] = {
 #define BINDING(name, schemes, pkgs, more) { #name, schemes },
+#define KIND(name, schemes) { #name, schemes },
 #include "bind/bindings.def"
 #undef BINDING
+#undef KIND
 	};
 	size_t i;
 
