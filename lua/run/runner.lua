@@ -280,6 +280,7 @@ function runner.resume(ctx, args)
 	preflight(clients, chosen)
 	resume.check_targets(past, clients)
 	session.resumed = resume.steps(past)
+	session.identities = past.identity
 	perform(ctx, pb, args, values, clients)
 	return 0
 end

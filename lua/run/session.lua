@@ -12,6 +12,7 @@ local session = {
 	objects = setmetatable({}, { __mode = "k" }),	-- client -> opsh.target
 	clients = {},		-- target name -> client
 	began = nil,		-- what the run is, once begun
+	identities = nil,	-- of a resumed run: target name -> who it was
 	undos = {},		-- finished steps that can be undone
 	unverified = {},	-- steps done without a verify
 }

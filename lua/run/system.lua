@@ -42,7 +42,14 @@ function system.target(name)
 		require("run.fail").config("there is no target '%s'%s", tostring(name),
 			words.hint(tostring(name), all))
 	end
-	return session.client(target)
+	local client = session.client(target)
+	local was = session.identities and session.identities[name]
+	local object = session.target_of(client)
+	if was and not object:identity() then
+		-- resumed: another one than in the run before stops the next write
+		object:seen(was.identity, was.role or "")
+	end
+	return client
 end
 
 -- system.services, system.thresholds ...: {} or "" when the file has none.

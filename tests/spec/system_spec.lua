@@ -1,0 +1,86 @@
+-- system_spec: the targets file as playbooks see it: `system`. Reads a targets file
+-- of the examples; connects to nothing.
+require "harness"
+local session = require "run.session"
+
+local AIRLINE = "examples/systems/airline-tracking/opsh.lua"
+
+-- A fresh `system` on this targets file; the session is put back by close.
+local function with(path, f)
+	local globals, config, clients = session.globals, session.configuration,
+		session.clients
+	session.globals, session.configuration = { targets = path }, nil
+	session.clients = {}
+	package.loaded["run.system"] = nil
+	local _ <close> = setmetatable({}, { __close = function()
+		for _, client in pairs(session.clients) do
+			if client.close then client:close() end
+		end
+		session.globals, session.configuration = globals, config
+		session.clients = clients
+		package.loaded["run.system"] = nil
+	end })
+	return f(require "run.system")
+end
+
+describe("system", function()
+	it("gives services, thresholds, contacts", function()
+		with(AIRLINE, function(system)
+			eq(system.environment, "production")
+			eq(system.protected, true)
+			eq(system.services.eureka.port, 8761)
+			eq(system.contacts.slack, "#airline-tracker-alerts")
+			ok(system.thresholds.error_rate.query:find("rate", 1, true))
+			eq(system.patterns.flight_cache, "flights::*")
+			eq(system.unheard_of, nil)
+		end)
+	end)
+
+	it("gives copies", function()
+		with(AIRLINE, function(system)
+			system.services.eureka.port = 1
+			eq(session.config().services.eureka.port, 8761)
+		end)
+	end)
+
+	it("lists the targets", function()
+		with(AIRLINE, function(system)
+			local by_name = {}
+			for _, row in ipairs(system.targets()) do by_name[row.name] = row end
+			eq(by_name.cache.kind, "redis")
+			eq(by_name.cache.built_in, true)
+			ok(by_name.gateway.address:find("8080", 1, true))
+		end)
+	end)
+
+	it("opens a target by its name, once", function()
+		with(AIRLINE, function(system)
+			local cache = system.target "cache"
+			eq(cache, system.target "cache")
+			eq(session.target_of(cache):name(), "cache")
+			local e = raises("config", system.target, "cahce")
+			ok(e.message:find("cahce", 1, true))
+			ok(e.message:find("cache", 1, true))
+		end)
+	end)
+
+	it("knows who a target was in the run that is resumed", function()
+		with(AIRLINE, function(system)
+			session.identities = { cache = { identity = "run_id=a db=0",
+				role = "master" } }
+			local object = session.target_of(system.target "cache")
+			session.identities = nil
+			eq(object:identity(), "run_id=a db=0")
+			eq(object:role(), "master")
+			eq(object:changed(), nil)
+			eq(object:seen("run_id=b db=0", "master"), true)
+			ok(object:changed():find("run_id=a", 1, true))
+		end)
+	end)
+
+	it("has nothing without a targets file", function()
+		with("/dev/null/none", function(system)
+			raises("config", system.targets)
+		end)
+	end)
+end)
