@@ -98,21 +98,21 @@ function M.unsupported(kind, what, why)
 		message = ("'%s' is not there for %s: %s"):format(what, kind, why) }, 0)
 end
 
--- Are all instances of each service there and ready? What is missing, as text.
+-- What of these services is not ready or not there, as text; nil: nothing.
 local function unready(o, names)
-	local seen, text = {}, nil
+	local seen, parts = {}, {}
 	for _, row in ipairs(o:status(names)) do
 		seen[row.service] = true
-		if not row.ready and not text then
-			text = ("%s is %s%s%s"):format(row.name, row.state,
+		if not row.ready then
+			parts[#parts + 1] = ("%s is %s%s%s"):format(row.name, row.state,
 				row.health and " (" .. row.health .. ")" or "",
 				row.reason and ": " .. row.reason or "")
 		end
 	end
 	for _, name in ipairs(names) do
-		if not seen[name] then return name .. " is not there" end
+		if not seen[name] then parts[#parts + 1] = name .. " is not there" end
 	end
-	return text
+	return #parts > 0 and table.concat(parts, "; ") or nil
 end
 
 ---Waits until every instance of these services is ready; asks again each

@@ -1,5 +1,6 @@
 -- system_spec: the targets file as playbooks see it: `system`. Reads a targets file
--- of the examples; connects to nothing.
+-- of the examples, puts the session back as it was. Must not connect to
+-- anything.
 require "harness"
 local session = require "run.session"
 
