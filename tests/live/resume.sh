@@ -83,6 +83,8 @@ t_is "in doubt, the probe says applied: exit" "$rc" 0
 t_is "... two is not written again" "$(cli get two)" "5"
 t_is "... before the resume one and two stood" "$before" "5 5  "
 t_ok "... intact" o verify last
+t_match "... the timeline says how it was settled" "$(o timeline last 2>&1)" \
+	"*settled: applied*BLPOP*"
 
 killed_at blpop '"verb":"BLPOP"'
 out=$(PROBE=unsure o resume last 2>&1); rc=$?

@@ -26,13 +26,27 @@ local function merge(by_seq, r)
 	row.error = r.error and r.error.message
 end
 
+-- What a probe or a person said of the writes in doubt of a step, later on.
+local function settle(rows, r)
+	for _, row in ipairs(rows) do
+		if row.outcome == "in doubt" and row.step == r.step then
+			row.outcome = r.applied and "settled: applied"
+				or "settled: not applied"
+		end
+	end
+end
+
 local function read(dir, all, width)
 	local rows, by_seq, t0 = {}, {}, nil
 	for r in journal.records(dir) do
 		t0 = t0 or r.mono
 		if r.type == "outcome" then
 			merge(by_seq, r)
-		elseif all or (r.type ~= "read" or r.outcome ~= "done") then
+		elseif r.type == "settled" then
+			settle(rows, r)
+		end
+		if r.type ~= "outcome" and (all or r.type ~= "read"
+			or r.outcome ~= "done") then
 			local row = { at = r.mono - t0,
 				step = r.step or r.type == "step" and r.name or nil,
 				event = r.type == "intent" and r.class or r.type,
