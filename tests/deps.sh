@@ -9,7 +9,7 @@ libssl-dev libjansson-dev libc6-dev"
 demo="redis-server redis-tools openssl"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect hyperfine tmux procps
-util-linux git"
+util-linux git docker.io docker-compose busybox-static"
 
 want=""
 for group in "$@"; do

@@ -131,6 +131,47 @@ cluster() {
 	"$t_stack" down "$t_tmp/stack"
 }
 
+D() {
+	DOCKER_HOST=$OPSH_DOCKER_HOST timeout 20 docker "$@"
+}
+
+# traces: processes, mounts and cgroups of the engine below t_tmp.
+traces() {
+	grep -alF "$t_tmp" /proc/[0-9]*/cmdline 2>/dev/null |
+		xargs -r grep -al 'containerd\|dockerd' 2>/dev/null
+	grep -F "$t_tmp" /proc/self/mountinfo
+	find /sys/fs/cgroup -maxdepth 3 -name 'opsh-stack-*'
+}
+
+containers() {
+	local fake=$t_tmp/nobody out
+	mkdir "$fake"
+	printf '#!/bin/sh\necho 1000\n' >"$fake/id"
+	chmod +x "$fake/id"
+	out=$(PATH=$fake:$PATH "$t_stack" up "$t_tmp/none" docker 2>&1)
+	t_match 'docker: not root' "$? $out" \
+		'1 *cannot start a Docker engine: only root may'
+	t_up docker
+	t_is 'docker: services' "$(D ps --format '{{.Names}} {{.Status}}' |
+		sed -E 's/^opsh-stack[_-]//; s/[_-]1 Up .*\((.*)\)/ \1/
+			s/[_-]1 Up.*/ up/' | sort | paste -sd,)" \
+		'cache healthy,gateway healthy,worker up'
+	t_is 'docker: the cache is Redis' \
+		"$(ask "$OPSH_DOCKER_CACHE_PORT" ping)" PONG
+	t_match 'docker: the gateway answers' "$(busybox wget -qO- \
+		"http://127.0.0.1:$OPSH_DOCKER_GATEWAY_PORT/health")" '*UP*'
+	t_is 'docker: no bridge' "$(D network ls -q -f driver=bridge)" ''
+	"$t_stack" down "$t_tmp/stack"
+	t_is 'docker: no trace is left' "$(traces)" ''
+	t_up docker
+	kill -KILL "$(cut -d' ' -f1 "$t_tmp/stack/docker/dockerd.pid")"
+	t_ok 'docker: down after its engine was killed' \
+		"$t_stack" down "$t_tmp/stack"
+	t_is 'docker: no trace is left then' "$(traces)" ''
+	t_ok 'docker: nor a server' eval \
+		'! ask "$OPSH_DOCKER_CACHE_PORT" ping | grep -q PONG'
+}
+
 # run_and SIGNAL WANTED: `run`, told to stop while its command runs.
 run_and() {
 	local out=$t_tmp/run.$1 stack_pid pid
@@ -235,6 +276,7 @@ stuck
 tls
 ha
 cluster
+containers
 run
 failures
 collision
