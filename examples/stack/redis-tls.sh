@@ -2,19 +2,18 @@
 # redis-tls: TLS-only servers with certificates of a CA of their own, made
 # anew each time. One is as it should be; the others each have one fault that
 # a client has to refuse: expired, for another host, self-signed, only TLS 1.1;
-# one asks for a client certificate. Owns CA, keys and servers; must not touch
-# the machine's certificates.
+# one asks for a client certificate. Owns its servers; must not touch the
+# machine's certificates.
 
+# shellcheck source=lib/certificates.sh
+. "$stack_here/lib/certificates.sh"
 # shellcheck source=lib/redis-server.sh
 . "$stack_here/lib/redis-server.sh"
 
 redis_tls_up() {
-	tls_ca=$stack_dir/ca.crt
 	redis_need || return 1
-	stack_program openssl >/dev/null || return 1
-	redis_tls_certificates >"$stack_dir/openssl.log" 2>&1 ||
-		stack_fail 'cannot make the certificates' \
-			"$stack_dir/openssl.log" || return 1
+	certificates_make || return 1
+	tls_ca=$certificates_ca
 	redis_cli_opts=(--tls --insecure --cert "$stack_dir/client.crt"
 		--key "$stack_dir/client.key")
 	redis_tls_serve good good || return 1
@@ -55,57 +54,6 @@ redis_tls_old() {
 	unset OPENSSL_CONF
 	tls_old=$redis_port
 	return "$rc"
-}
-
-redis_tls_certificates() {
-	local names='DNS:localhost,IP:127.0.0.1,IP:0:0:0:0:0:0:0:1'
-	redis_tls_key ca && redis_tls_key good && redis_tls_key expired &&
-		redis_tls_key wronghost && redis_tls_key selfsigned &&
-		redis_tls_key client || return 1
-	printf '%s\n' '[req]' 'distinguished_name = dn' '[dn]' \
-		'[v3_ca]' 'basicConstraints = critical,CA:TRUE' \
-		'keyUsage = critical,keyCertSign,cRLSign' \
-		'subjectKeyIdentifier = hash' \
-		'[ca]' 'default_ca = here' '[here]' 'policy = any' \
-		"database = \"$stack_dir/ca.index\"" 'default_md = sha256' \
-		"new_certs_dir = \"$stack_dir\"" 'unique_subject = no' \
-		'rand_serial = yes' '[any]' 'commonName = supplied' \
-		>"$stack_dir/ca.cnf" && : >"$stack_dir/ca.index" || return 1
-	openssl req -x509 -new -config "$stack_dir/ca.cnf" -extensions v3_ca \
-		-key "$stack_dir/ca.key" -days 30 -sha256 \
-		-subj '/CN=opsh throwaway CA' -out "$tls_ca" || return 1
-	openssl req -x509 -new -config "$stack_dir/ca.cnf" \
-		-key "$stack_dir/selfsigned.key" -days 30 -sha256 \
-		-subj '/CN=localhost' -addext "subjectAltName=$names" \
-		-out "$stack_dir/selfsigned.crt" || return 1
-	redis_tls_sign good localhost "$names" 0 &&
-		redis_tls_sign expired localhost "$names" 1 &&
-		redis_tls_sign wronghost elsewhere.invalid \
-			'DNS:elsewhere.invalid' 0 &&
-		redis_tls_sign client opsh-client 'DNS:opsh-client' 0
-}
-
-redis_tls_key() {
-	openssl ecparam -name prime256v1 -genkey -noout \
-		-out "$stack_dir/$1.key"
-}
-
-# redis_tls_sign NAME CN ALTNAMES EXPIRED: signed with `openssl ca`, which alone
-# takes both dates in every version.
-redis_tls_sign() {
-	local from to
-	from=$(date -u +%Y)
-	to=$((from + 2))0101000000Z
-	from=$((from - 1))0101000000Z
-	[ "$4" -eq 0 ] || to=$(($(date -u +%Y) - 1))0201000000Z
-	printf '%s\n' "subjectAltName = $3" >"$stack_dir/$1.ext"
-	openssl req -new -config "$stack_dir/ca.cnf" -sha256 \
-		-key "$stack_dir/$1.key" -subj "/CN=$2" \
-		-out "$stack_dir/$1.csr" &&
-		openssl ca -batch -notext -config "$stack_dir/ca.cnf" \
-		-cert "$tls_ca" -keyfile "$stack_dir/ca.key" \
-		-extfile "$stack_dir/$1.ext" -startdate "$from" -enddate "$to" \
-		-in "$stack_dir/$1.csr" -out "$stack_dir/$1.crt"
 }
 
 redis_tls_env() {

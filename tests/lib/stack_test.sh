@@ -98,6 +98,77 @@ tls() {
 	"$t_stack" down "$t_tmp/stack"
 }
 
+fetch() {
+	curl -sS --max-time 5 -o "$t_tmp/body" -w '%{http_code}' "$@" 2>&1
+}
+
+fetch_tls() {
+	fetch --cacert "$OPSH_NGINX_TLS_CA" "$@"
+}
+
+web() {
+	local dir="$t_tmp/w e'b"
+	t_ok 'nginx comes up' "$t_stack" up "$dir" nginx
+	set -a
+	# shellcheck source=/dev/null
+	. "$dir/env"
+	set +a
+	t_is 'health' "$(fetch "$OPSH_NGINX_URL/health")" 200
+	: >"$OPSH_NGINX_ROOT/switch/down"
+	t_is 'health by its switch' "$(fetch "$OPSH_NGINX_URL/health")" 503
+	t_is 'status' "$(fetch "$OPSH_NGINX_URL/status/404")" 404
+	t_is 'socket' "$(fetch --unix-socket "$OPSH_NGINX_SOCK" http://x/json)" 200
+	t_is '10 MiB' "$(fetch "$OPSH_NGINX_URL/bytes/10m")" 200
+	t_ok 'the same 10 MiB' cmp "$t_tmp/body" "$OPSH_NGINX_ROOT/bytes/10m"
+	t_match 'slow' "$(fetch --max-time 2 "$OPSH_NGINX_URL/slow")" '*out of 1024*'
+	t_match 'silent' "$(fetch --max-time 1 "$OPSH_NGINX_URL/silent")" '*timed out*'
+	t_match 'silent port' "$(fetch --max-time 1 "$OPSH_NGINX_SILENT_URL")" \
+		'*timed out*'
+	t_match 'broken' "$(fetch "$OPSH_NGINX_URL/broken")" '*Empty reply*'
+	t_is 'flaky, whole' "$(fetch "$OPSH_NGINX_FLAKY_URL")" 200
+	: >"$OPSH_NGINX_ROOT/switch/broken"
+	t_is 'flaky, broken' "$(fetch "$OPSH_NGINX_FLAKY_URL")" 500
+	t_is 'password' "$(fetch -u "ops:$OPSH_NGINX_PASSWORD" \
+		"$OPSH_NGINX_URL/auth")" 200
+	t_is 'wrong password' "$(fetch -u ops:x "$OPSH_NGINX_URL/auth")" 401
+	t_is 'bearer' "$(fetch -H "Authorization: Bearer $OPSH_NGINX_TOKEN" \
+		"$OPSH_NGINX_URL/bearer")" 200
+	t_is 'upload' "$(fetch -T "$0" "$OPSH_NGINX_URL/upload/a/b")" 201
+	t_ok 'uploaded' cmp "$0" "$OPSH_NGINX_ROOT/upload/a/b"
+	t_is 'delete' "$(fetch -X DELETE "$OPSH_NGINX_URL/upload/a/b")" 204
+	t_is 'post' "$(fetch -d a=1 "$OPSH_NGINX_URL/post/x")" 200
+	t_is 'posted' "$(cat "$OPSH_NGINX_ROOT"/bodies/*)" a=1
+	t_ok 'metrics pass promtool' promtool check metrics \
+		<"$OPSH_NGINX_ROOT/metrics"
+	web_tls
+	t_ok 'nginx goes' "$t_stack" down "$dir"
+	t_ok 'no nginx left' t_gone "$OPSH_NGINX_PID"
+	t_match 'no port left' "$(fetch "$OPSH_NGINX_SILENT_URL")" '*connect*'
+}
+
+web_tls() {
+	t_is 'HTTP/2' "$(curl -sS --cacert "$OPSH_NGINX_TLS_CA" -o /dev/null \
+		-w '%{http_version}' "$OPSH_NGINX_TLS_URL/health")" 2
+	t_is 'ends soon' "$(fetch_tls "$OPSH_NGINX_TLS_SOON_URL/json")" 200
+	t_ok 'in five days' openssl x509 -in "${OPSH_NGINX_TLS_CA%ca.crt}soon.crt" \
+		-noout -checkend $((4 * 86400))
+	t_match 'not in six' "$(openssl x509 -noout -checkend $((6 * 86400)) \
+		-in "${OPSH_NGINX_TLS_CA%ca.crt}soon.crt")" '*will expire*'
+	t_match 'expired' "$(fetch_tls "$OPSH_NGINX_TLS_EXPIRED_URL")" '*has expired*'
+	t_match 'wrong host' "$(fetch_tls "$OPSH_NGINX_TLS_WRONGHOST_URL")" \
+		'*target host name*'
+	t_match 'self-signed' "$(fetch_tls "$OPSH_NGINX_TLS_SELFSIGNED_URL")" \
+		'*self*signed*'
+	t_match 'TLS 1.1 is refused' "$(fetch_tls "$OPSH_NGINX_TLS_OLD_URL")" '*SSL*000'
+	t_is 'TLS 1.1 it is' "$(fetch_tls --tls-max 1.1 --ciphers \
+		DEFAULT:@SECLEVEL=0 "$OPSH_NGINX_TLS_OLD_URL/json")" 200
+	t_is 'no client certificate' \
+		"$(fetch_tls "$OPSH_NGINX_TLS_MUTUAL_URL/json")" 400
+	t_is 'client certificate' "$(fetch_tls --cert \
+		"$OPSH_NGINX_TLS_CLIENT_CERT" --key "$OPSH_NGINX_TLS_CLIENT_KEY" \
+		"$OPSH_NGINX_TLS_MUTUAL_URL/json")" 200
+}
+
 new_master() {
 	[ "$(ask "${OPSH_SENTINEL_PORTS%% *}" sentinel \
 		get-master-addr-by-name mymaster | tail -n 1)" = \
@@ -274,6 +345,7 @@ collision() {
 plain
 stuck
 tls
+web
 ha
 cluster
 containers
