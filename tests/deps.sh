@@ -10,7 +10,7 @@ demo="redis-server redis-tools openssl"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect hyperfine tmux procps
 util-linux git docker.io docker-compose busybox-static nginx-light rabbitmq-server
-prometheus curl"
+prometheus curl containerd runc containernetworking-plugins iproute2"
 
 want=""
 for group in "$@"; do
