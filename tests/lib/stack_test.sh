@@ -169,6 +169,57 @@ web_tls() {
 		"$OPSH_NGINX_TLS_MUTUAL_URL/json")" 200
 }
 
+# listens PID: the addresses it listens on, one a line.
+listens() {
+	ss -Hltnp | sed -n "s/^LISTEN *[0-9]* *[0-9]* *\([^ ]*\):[0-9]* .*pid=$1,.*/\1/p" |
+		sort -u
+}
+
+broker() {
+	local out epmd beam
+	t_up rabbitmq
+	read -r epmd _ <"$t_tmp/stack/rabbitmq/epmd.pid"
+	read -r beam _ <"$t_tmp/stack/rabbitmq/rabbitmq.pid"
+	t_is 'pid' "$beam" "$OPSH_RABBITMQ_PID"
+	t_is 'management' "$(fetch -u "ops:$OPSH_RABBITMQ_PASSWORD" \
+		"$OPSH_RABBITMQ_URL/api/overview")" 200
+	t_is 'wrong password' "$(fetch -u ops:x "$OPSH_RABBITMQ_URL/api/overview")" 401
+	t_ok 'AMQP port' bash -c "exec 3<>/dev/tcp/127.0.0.1/$OPSH_RABBITMQ_AMQP_PORT"
+	t_is 'loopback only' "$(listens "$beam")" 127.0.0.1
+	t_is 'epmd too' "$(listens "$epmd" | grep -v '^\[::1\]$')" 127.0.0.1
+	t_ok 'rabbitmq goes' "$t_stack" down "$t_tmp/stack"
+	t_ok 'no broker, no epmd left' t_gone "$beam" "$epmd"
+	t_ok 'no helper left' t_within 5 eval '! pgrep -f "$t_tmp/stack" >/dev/null'
+	out=$("$t_stack" up "$t_tmp/r b" rabbitmq 2>&1)
+	t_match 'a folder that it cannot take' "$? $out" '1 *hangs when*'
+	t_ok 'another component comes up all the same' \
+		"$t_stack" up "$t_tmp/r b" redis
+	"$t_stack" down "$t_tmp/r b"
+}
+
+prometheus() {
+	local dir="$t_tmp/p r'm" ask='api/v1/query?query'
+	t_ok 'prometheus comes up' "$t_stack" up "$dir" nginx prometheus
+	set -a
+	# shellcheck source=/dev/null
+	. "$dir/env"
+	set +a
+	fetch "$OPSH_PROMETHEUS_URL/$ask=opsh:up:sum" >/dev/null
+	t_match 'scrapes itself and nginx' "$(cat "$t_tmp/body")" '*,"2"\]*'
+	fetch "$OPSH_PROMETHEUS_URL/$ask=http_requests_total" >/dev/null
+	t_match 'a value of nginx' "$(cat "$t_tmp/body")" '*,"1027"\]*'
+	fetch "$OPSH_PROMETHEUS_URL/api/v1/alerts" >/dev/null
+	t_match 'the alert fires' "$(cat "$t_tmp/body")" \
+		'*AlwaysFiring*"state":"firing"*'
+	t_is 'lifecycle' "$(fetch -X POST "$OPSH_PROMETHEUS_URL/-/reload")" 200
+	t_ok 'prometheus goes' "$t_stack" down "$dir"
+	t_ok 'no prometheus left' t_gone "$OPSH_PROMETHEUS_PID"
+	"$t_stack" up "$t_tmp/stack" prometheus || return
+	eval "$("$t_stack" env "$t_tmp/stack")"
+	t_is 'alone' "$(fetch "$OPSH_PROMETHEUS_URL/-/ready")" 200
+	"$t_stack" down "$t_tmp/stack"
+}
+
 new_master() {
 	[ "$(ask "${OPSH_SENTINEL_PORTS%% *}" sentinel \
 		get-master-addr-by-name mymaster | tail -n 1)" = \
@@ -346,6 +397,8 @@ plain
 stuck
 tls
 web
+broker
+prometheus
 ha
 cluster
 containers

@@ -73,6 +73,20 @@ stack_brief() {
 	fi
 }
 
+# stack_http PORT PATH [USER:PASSWORD]: prints the body of a GET on loopback;
+# fails unless the status is 200. The shell's own socket: there may be no curl.
+stack_http() {
+	local auth=
+	[ -z "${3:-}" ] || auth="Authorization: Basic $(printf '%s' "$3" |
+		openssl base64 -A)"
+	# shellcheck disable=SC2016 # another shell's
+	stack_brief "$BASH" -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+		printf "%s\r\n" "GET $2 HTTP/1.0" "Host: 127.0.0.1" ${3:+"$3"} "" >&3
+		read -r _ code _ <&3 && [ "$code" = 200 ] || exit 1
+		while read -r line && [ "$line" != "$(printf "\r")" ]; do :; done <&3
+		cat <&3' stack_http "$1" "$2" "$auth" 2>/dev/null
+}
+
 # stack_spawn NAME COMMAND...: COMMAND as a background process in a process
 # group of its own (a terminal's Ctrl-C must not reach it), its output in
 # NAME.log, its pid in NAME.pid before a signal can end this shell.
