@@ -8,8 +8,8 @@ codes = true
 read_globals = { "try" }
 
 local user = {
-	"fail", "guard", "json", "log", "null", "progress", "secret", "show",
-	"step", "task", "timer", "try",
+	"fail", "fs", "guard", "json", "log", "null", "progress", "secret", "sh", "show",
+	"step", "system", "task", "timer", "try",
 }
 
 files["lua/meta/**/*.lua"] = {

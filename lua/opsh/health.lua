@@ -414,14 +414,19 @@ function M.verdict(rows)
 	return table.concat(parts, " · ")
 end
 
----Raises kind server (exit 1) when one is down or degraded; `slow` counts when
----asked for.
+---Raises kind server (exit 1) when one is down or degraded, or when none could
+---be checked; `slow` counts when asked for.
 ---@param rows opsh.health.row[]
 ---@param strict? boolean slow ones fail as well
 function M.demand(rows, strict)
 	local bad = strict and M.of(rows, "down", "degraded", "slow")
 		or M.of(rows, "down", "degraded")
-	if #bad == 0 then return end
+	if #bad == 0 and #rows > 0 and #M.of(rows, "not checked") == #rows then
+		error(err.new { kind = "server", code = "NOT_CHECKED",
+			message = "no service could be checked" }, 0)
+	elseif #bad == 0 then
+		return
+	end
 	local names = {}
 	for n, row in ipairs(bad) do names[n] = row.service end
 	error(err.new { kind = "server", code = bad[1].state:upper(),

@@ -56,7 +56,8 @@ end
 ---All that listen on this machine now, by port.
 ---@return table<integer, opsh.ports.row> by the port's number
 function M.listening()
-	local sh, rows = require "opsh.sh", nil
+	local sh = require "opsh.sh"
+	local rows
 	if sh.which "ss" then
 		rows = M.of_ss(sh.run({ "ss", "-ltnpH", effect = "read",
 			timeout = 10 }).stdout)

@@ -159,6 +159,8 @@ describe("opsh.health.all", function()
 		eq(r.days_left, 3)
 		raises("server", health.demand, { { service = "x", state = "slow" } },
 			true)
+		eq(raises("server", health.demand, { { service = "x",
+			state = "not checked" } }).code, "NOT_CHECKED")
 	end)
 
 	it("is bounded by the deadline of a service", function()

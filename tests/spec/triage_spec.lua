@@ -111,7 +111,7 @@ end)
 describe("opsh.ports", function()
 	it("reads what ss prints", function()
 		local rows = ports.of_ss [[
-LISTEN 0      511        127.0.0.1:8080      0.0.0.0:*    users:(("nginx",pid=71,fd=6),("nginx",pid=70,fd=6))
+LISTEN 0      511     127.0.0.1:8080   0.0.0.0:*  users:(("nginx",pid=71,fd=6),("x",pid=7,fd=6))
 LISTEN 0      4096   [::ffff:127.0.0.1]:9000            *:*
 LISTEN 0      511    127.0.0.53%lo:53   0.0.0.0:*
 junk
