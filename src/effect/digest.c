@@ -1,26 +1,78 @@
 /*
- * digest: the one user of libmd.
+ * digest: the one user of libmd. A table of algorithms, so that one more is one
+ * row; owns the state of a checksum that is being made.
  */
 #include "effect/digest.h"
 
+#include <md5.h>
+#include <sha1.h>
 #include <sha2.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+union context {
+	SHA2_CTX sha2;
+	SHA1_CTX sha1;
+	MD5_CTX md5;
+};
+
+struct digest {
+	int algorithm;
+	union context ctx;
+};
+
+static void to_hex(const uint8_t *sum, size_t len, char *hex)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		hex[2 * i] = digits[sum[i] >> 4];
+		hex[2 * i + 1] = digits[sum[i] & 15];
+	}
+	hex[2 * len] = '\0';
+}
+
+#define ALGORITHM(name, member, Prefix) \
+static void name##_init(union context *c) { Prefix##Init(&c->member); } \
+static void name##_add(union context *c, const void *data, size_t len) \
+{ \
+	Prefix##Update(&c->member, data, len); \
+} \
+static void name##_end(union context *c, uint8_t *sum) \
+{ \
+	Prefix##Final(sum, &c->member); \
+}
+ALGORITHM(sha256, sha2, SHA256)
+ALGORITHM(sha512, sha2, SHA512)
+ALGORITHM(sha1, sha1, SHA1)
+ALGORITHM(md5, md5, MD5)
+
+static const struct {
+	const char *name;
+	size_t len;
+	void (*init)(union context *c);
+	void (*add)(union context *c, const void *data, size_t len);
+	void (*end)(union context *c, uint8_t *sum);
+} algorithms[] = {
+	{ "sha256", SHA256_DIGEST_LENGTH, sha256_init, sha256_add, sha256_end },
+	{ "sha512", SHA512_DIGEST_LENGTH, sha512_init, sha512_add, sha512_end },
+	{ "sha1", SHA1_DIGEST_LENGTH, sha1_init, sha1_add, sha1_end },
+	{ "md5", MD5_DIGEST_LENGTH, md5_init, md5_add, md5_end },
+};
 
 void digest_hex(const void *data, size_t len, char hex[65])
 {
 	SHA2_CTX ctx;
 	uint8_t sum[SHA256_DIGEST_LENGTH];
-	static const char digits[] = "0123456789abcdef";
-	size_t i;
 
 	SHA256Init(&ctx);
 	SHA256Update(&ctx, data, len);
 	SHA256Final(sum, &ctx);
-	for (i = 0; i < sizeof sum; i++) {
-		hex[2 * i] = digits[sum[i] >> 4];
-		hex[2 * i + 1] = digits[sum[i] & 15];
-	}
-	hex[64] = '\0';
+	to_hex(sum, sizeof sum, hex);
 }
 
 void digest_genesis(const char *run, char hex[65])
@@ -29,4 +81,43 @@ void digest_genesis(const char *run, char hex[65])
 	int n = snprintf(text, sizeof text, "opsh journal v1 %s", run);
 
 	digest_hex(text, n > 0 ? (size_t)n : 0, hex);
+}
+
+int digest_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof algorithms / sizeof *algorithms; i++)
+		if (!strcmp(algorithms[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+struct digest *digest_new(int algorithm)
+{
+	struct digest *d = mem_zalloc(sizeof *d);
+
+	if (!d)
+		return NULL;
+	d->algorithm = algorithm;
+	algorithms[algorithm].init(&d->ctx);
+	return d;
+}
+
+void digest_add(struct digest *d, const void *data, size_t len)
+{
+	algorithms[d->algorithm].add(&d->ctx, data, len);
+}
+
+void digest_end(struct digest *d, char hex[DIGEST_HEX_MAX])
+{
+	uint8_t sum[SHA512_DIGEST_LENGTH];
+
+	algorithms[d->algorithm].end(&d->ctx, sum);
+	to_hex(sum, algorithms[d->algorithm].len, hex);
+}
+
+void digest_free(struct digest *d)
+{
+	mem_free(d);
 }
