@@ -11,6 +11,7 @@
 #include "core/loop.h"
 #include "core/lx.h"
 #include "core/sig.h"
+#include "core/spawn.h"
 #include "core/task.h"
 #include "effect/record.h"
 #include "effect/redact.h"
@@ -183,6 +184,7 @@ int main(int argc, char **argv)
 	}
 	start.code = end_output(start.code);
 	host_close(L);
+	spawn_kill_all();	/* of tasks that were dropped */
 	out_release();
 	redact_stream_release(&streams[0]);
 	redact_stream_release(&streams[1]);

@@ -1,5 +1,5 @@
 /*
- * child: posix_spawn and two pipes on the loop. The child is waited for with
+ * child: a program and two pipes on the loop. The child is waited for with
  * waitpid when its stdout ends or its pidfd is ready, never blocking. Must not
  * let it write to our terminal: what it says is told by who asked.
  */
@@ -8,10 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,12 +19,11 @@
 #include "core/lx.h"
 #include "core/mem.h"
 #include "core/op.h"
+#include "core/spawn.h"
 
 #define ASK_EVERY 0.02		/* seconds, without a pidfd */
 #define KILL_AFTER 2.0		/* seconds between TERM and KILL */
 #define STDERR_MAX 1024		/* of stderr that is kept */
-
-extern char **environ;
 
 struct output {
 	int fd;			/* owned; -1 closed */
@@ -101,6 +99,7 @@ static int reap(struct child_op *c)
 		return 0;
 	/* what is left of its group must not outlive it */
 	kill(-c->pid, SIGKILL);
+	spawn_gone(c->pid);
 	c->pid = 0;
 	loop_watch_free(c->pid_watch);
 	c->pid_watch = NULL;
@@ -189,6 +188,7 @@ static void child_release(struct op *op)
 		kill(-c->pid, SIGKILL);
 		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 			;
+		spawn_gone(c->pid);
 		c->pid = 0;
 	}
 	loop_timer_free(c->pid_timer);
@@ -224,58 +224,37 @@ static const struct op_class child_class = {
 	.release = child_release
 };
 
-/* 0 or errno. Its stdout is `out`, its stderr `err`; nothing else of ours
- * reaches it. */
-static int spawn(pid_t *pid, char **argv, int out, int err)
-{
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
-	sigset_t none, reset;
-	int code;
-
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&attr);
-	sigemptyset(&none);
-	sigemptyset(&reset);
-	sigaddset(&reset, SIGPIPE);
-	code = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY,
-						0);
-	if (!code)
-		code = posix_spawn_file_actions_adddup2(&fa, out, 1);
-	if (!code)
-		code = posix_spawn_file_actions_adddup2(&fa, err, 2);
-	if (!code)
-		code = posix_spawn_file_actions_addclosefrom_np(&fa, 3);
-	posix_spawnattr_setpgroup(&attr, 0);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &reset);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP |
-				 POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	if (!code)
-		code = posix_spawnp(pid, argv[0], &fa, &attr, argv, environ);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&attr);
-	return code;
-}
-
 /* Our end is o->fd; gives the child's, -1 and errno. */
 static int output_open(struct output *o)
 {
-	int fds[2];
+	int fds[2], code = spawn_pipe(fds);
 
-	if (pipe2(fds, O_CLOEXEC))
+	if (code) {
+		errno = code;
 		return -1;
+	}
 	o->fd = fds[0];
 	fcntl(o->fd, F_SETFL, O_NONBLOCK);
 	return fds[1];
+}
+
+/* 0 or errno */
+static int find_and_start(struct child_op *c, char **argv, int out, int err)
+{
+	const char *dirs = getenv("PATH");
+	char path[SPAWN_PATH_MAX];
+	struct spawn s = { .path = path, .argv = argv, .fds = { -1, out, err } };
+	int code = spawn_find(argv[0], dirs ? dirs : "/usr/bin:/bin", NULL,
+			      path, sizeof path);
+
+	return code ? code : spawn_start(&s, &c->pid);
 }
 
 static void start(lua_State *L, struct child_op *c, char **argv)
 {
 	int out = output_open(&c->out);
 	int err = out < 0 ? -1 : output_open(&c->err);
-	int code = err < 0 ? errno : spawn(&c->pid, argv, out, err);
+	int code = err < 0 ? errno : find_and_start(c, argv, out, err);
 
 	close_fd(&out);
 	if (err < 0)
@@ -287,7 +266,7 @@ static void start(lua_State *L, struct child_op *c, char **argv)
 		err_raisef(L, ERR_IO, "", "cannot start '%s': %s", c->name,
 			   strerror(code));
 	}
-	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	c->pidfd = spawn_pidfd(c->pid);
 	c->out.watch = loop_watch_new(c->out.fd, on_out, c);
 	c->err.watch = loop_watch_new(c->err.fd, on_err, c);
 	if (c->pidfd >= 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "core/spawn.h"
 #include "core/task_impl.h"
 
 static volatile sig_atomic_t first;	/* signal number */
@@ -35,6 +36,7 @@ static void on_signal(int sig)
 {
 	if (++times >= 3) {
 		/* stuck in a C function: leave */
+		spawn_kill_all();
 		if (on_leave)
 			on_leave();
 		_exit(128 + sig);

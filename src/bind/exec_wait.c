@@ -1,0 +1,135 @@
+/*
+ * exec_wait: waiting for something of a job: its end, more output, room in its
+ * stdin. A wait that owns its job ends it when it is cancelled, and goes on
+ * until its programs are gone. Owns the list of a job's waits.
+ */
+#include "bind/exec.h"
+
+#include <stdio.h>
+
+#include "core/lx.h"
+
+static void unlink_wait(struct exec_wait *w)
+{
+	struct exec_wait **at;
+
+	if (!w->job)
+		return;
+	for (at = &w->job->waits; *at; at = &(*at)->next) {
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	}
+	w->job = NULL;
+}
+
+static void end_wait(struct exec_wait *w)
+{
+	struct exec_job *j = w->job;
+
+	if (w->op.asked && w->owner && w->op.err.kind != ERR_NONE) {
+		/* what became of it is known now */
+		struct err *e = &w->op.err;
+
+		e->outcome = j->err.outcome;
+		e->phase = PHASE_WAIT;
+		snprintf(e->target, sizeof e->target, "%s", j->target->name);
+		snprintf(e->op, sizeof e->op, "%s", j->verb);
+	}
+	unlink_wait(w);
+	op_done(&w->op);
+}
+
+void exec_wake(struct exec_job *j, int what)
+{
+	struct exec_wait *w, *next;
+
+	for (w = j->waits; w; w = next) {
+		next = w->next;
+		/* one that was asked to end waits for the job's end */
+		if (w->op.asked && w->owner ? what & EXEC_END
+					    : what & w->what)
+			end_wait(w);
+	}
+}
+
+void exec_drop_waits(struct exec_job *j)
+{
+	while (j->waits)
+		end_wait(j->waits);
+}
+
+static enum op_answer wait_cancel(struct op *op)
+{
+	struct exec_wait *w = (struct exec_wait *)op;
+	struct exec_job *j = w->job;
+
+	if (!j || j->done || !w->owner) {
+		unlink_wait(w);
+		return OP_NOW;
+	}
+	/* whoever waits for a job that is being ended has no time left */
+	exec_kill(j, EXEC_CANCELLED, j->termed);
+	return OP_LATER;
+}
+
+static int wait_push(lua_State *L, struct op *op)
+{
+	(void)L;
+	(void)op;
+	return 0;
+}
+
+static void wait_release(struct op *op)
+{
+	unlink_wait((struct exec_wait *)op);
+}
+
+static const struct op_class wait_class = {
+	"process", wait_cancel, wait_push, wait_release
+};
+
+int exec_park(lua_State *L, struct exec_job *j, int what, int owner,
+	      double seconds)
+{
+	struct exec_wait *w = (struct exec_wait *)op_new(L, &wait_class,
+							 sizeof *w);
+
+	w->what = what;
+	w->owner = owner;
+	if (j->done)
+		return 0;
+	w->job = j;
+	w->next = j->waits;
+	j->waits = w;
+	op_start(&w->op);
+	if (seconds >= 0)
+		op_deadline(&w->op, seconds);
+	return op_park(L, &w->op);
+}
+
+struct await {
+	struct exec_job *job;
+	int what, owner;
+	double seconds;
+};
+
+/* (await) Parks; the job stays on the caller's frame. */
+static int l_await(lua_State *L)
+{
+	struct await a = *(struct await *)lua_touserdata(L, 1);
+
+	return exec_park(L, a.job, a.what, a.owner, a.seconds);
+}
+
+void exec_await(lua_State *L, struct exec_job *j, int what, int owner,
+		double seconds, lua_KContext ctx, lua_KFunction k)
+{
+	struct await a = { j, what, owner, seconds };
+
+	luaL_checkstack(L, 4, NULL);
+	lua_pushcfunction(L, l_await);
+	lua_pushlightuserdata(L, &a);
+	lua_callk(L, 1, 0, ctx, k);
+}

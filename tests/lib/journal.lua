@@ -1,0 +1,35 @@
+-- journal: for specs: a run with a journal of its own, and what it recorded. The
+-- folder is made and removed here. Loaded with dofile. Must not be used inside a
+-- run of the caller's: there is one journal.
+local effect = require "opsh.c.effect"
+local json = require "opsh.c.json"
+
+local M = {}
+
+---Runs f(dir, name) within a run of this mode -> its records, what f returned.
+function M.run(mode, f)
+	local dir = os.tmpname()
+	os.remove(dir)
+	effect.close_run()
+	local name = effect.begin_run(dir)
+	local before = effect.mode()
+	effect.mode(mode)
+	local out = table.pack(pcall(f, dir, name))
+	effect.mode(before)
+	effect.close_run()
+	local records, text = {}, ""
+	local file = io.open(dir .. "/" .. name .. "/journal.jsonl")
+	if file then
+		text = file:read "a"
+		file:close()
+		for line in text:gmatch "[^\n]+" do
+			records[#records + 1] = json.decode(line, { binary = "escape" })
+		end
+	end
+	os.execute("rm -rf '" .. dir .. "'")
+	if not out[1] then error(out[2], 0) end
+	records.text = text
+	return records, table.unpack(out, 2, out.n)
+end
+
+return M
