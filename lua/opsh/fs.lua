@@ -85,12 +85,14 @@ Dir.__name = "opsh.fs.tmpdir"
 ---Removes the folder with all that is in it; also at the end of its scope, or
 ---when nothing refers to it any more. May be called twice.
 function Dir:close()
-	local path = self.made
-	self.made = nil
-	if path then c.rmtmp(path) end
+	if self.made then c.rmtmp(self.made) end
+	self.made = false	-- after it: what failed is tried again
 end
 
-Dir.__close, Dir.__gc = Dir.close, Dir.close
+Dir.__close = Dir.close
+
+-- Nobody is there to be told; what was refused is on record.
+function Dir:__gc() pcall(Dir.close, self) end
 
 function Dir:__tostring() return self.path end
 
@@ -109,9 +111,10 @@ end
 ---    local dir <close> = fs.tmpdir()
 ---    fs.write(dir .. "/report.txt", "all is well\n")
 function fs.tmpdir(parent)
+	local dir = setmetatable({ path = false, made = false }, Dir)
 	local path, withheld = c.tmpdir(parent)
-	return setmetatable({ path = path, made = not withheld and path or nil },
-		Dir)
+	dir.path, dir.made = path, not withheld and path
+	return dir
 end
 
 return fs

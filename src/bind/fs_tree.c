@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/lx.h"
@@ -18,6 +19,8 @@
 #include "effect/withheld.h"
 
 #define DEPTH_MAX 400		/* a descriptor a level */
+#define TMP_NAME 16		/* bytes for the name of a folder */
+#define TRIES 16
 
 struct removal {
 	struct fs_job *job;	/* borrowed; NULL: can't be stopped */
@@ -182,55 +185,83 @@ static int l_fs_remove(lua_State *L)
 }
 
 /* --- temporary folders ------------------------------------------------------------------ */
-static int push_path(lua_State *L, struct fs_job *job)
+/* l_push_text(light userdata) -> string */
+static int l_push_text(lua_State *L)
 {
-	lua_pushstring(L, job->path);
+	lua_pushstring(L, lua_touserdata(L, 1));
 	return 1;
 }
 
-static void run_tmpdir(struct fs_job *job)
+/* [-0, +1, -] Pushes the path; -1 when there is no memory for it. */
+static int keep_path(lua_State *L, char *path)
 {
-	if (fs_commit(job))
-		return;
-	if (!mkdtemp(job->path))
-		fs_job_fail(job, errno, job->path);
+	lua_pushcfunction(L, l_push_text);
+	lua_pushlightuserdata(L, path);
+	return lua_pcall(L, 1, 1, 0);
 }
 
-/* tmpdir([parent]) -> path, withheld: 0700; in a plan a path that is not there */
+/* Makes path + a name of its own, which starts at `name`. */
+static int make_tmpdir(char *path, size_t name)
+{
+	unsigned long long r;
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		r = (unsigned long long)(size_t)&i ^ (unsigned)i;
+		if (getrandom(&r, sizeof r, GRND_NONBLOCK) < 0)
+			r *= 0x9e3779b97f4a7c15u;
+		snprintf(path + name, TMP_NAME, "%012llx", r >> 16);
+		if (!mkdir(path, 0700))
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	return -1;
+}
+
+/* tmpdir([parent]) -> path, withheld: 0700; in a plan a path that is not there.
+ * Nothing raises once it is made. */
 static int l_fs_tmpdir(lua_State *L)
 {
 	const char *parent = lua_isnoneornil(L, 1) ? getenv("TMPDIR")
 						   : fs_checkpath(L, 1);
+	struct effect_call what;
 	char path[PATH_MAX];
-	struct fs_op *fop;
-	int withheld, n;
+	struct effect f;
+	struct err e;
+	int n;
 
-	n = snprintf(path, sizeof path, "%s/opsh-XXXXXX",
+	n = snprintf(path, sizeof path - TMP_NAME, "%s/opsh-",
 		     parent && *parent ? parent : "/tmp");
-	luaL_argcheck(L, n > 0 && n < (int)sizeof path, 1, "path is too long");
-	fop = fs_new(L, "tmpdir", run_tmpdir, push_path);
-	fop->job->path = fs_keep(L, path);
-	withheld = fs_begin(L, fop, EFFECT_WRITE, "");
-	if (withheld) {
-		lua_pushstring(L, path);
+	luaL_argcheck(L, n > 0 && n < (int)sizeof path - TMP_NAME, 1,
+		      "path is too long");
+	memset(&what, 0, sizeof what);
+	what.target = fs_host(L);
+	what.cls = EFFECT_WRITE;
+	what.verb = "tmpdir";
+	what.request = path;
+	what.request_len = strlen(path);
+	if (effect_begin(L, &f, &what) == EFFECT_WITHHELD) {
+		lua_pushfstring(L, "%splan", path);
 		lua_pushboolean(L, 1);
 		return 2;
 	}
-	/* at once: nobody may be told to stop between making and listing it */
-	fop->effect.sent = 1;
-	run_tmpdir(fop->job);
-	if (fop->job->failed) {
-		effect_end(&fop->effect, OUTCOME_FAILED, -1, -1,
-			   &fop->job->err);
-		err_raise(L, &fop->job->err);
+	f.sent = 1;
+	if (make_tmpdir(path, (size_t)n)) {
+		fs_fail(&e, errno, "make a folder in", parent && *parent
+			? parent : "/tmp");
+		effect_end(&f, OUTCOME_FAILED, -1, -1, &e);
+		return err_raise(L, &e);
 	}
-	if (fs_tmpdir_add(fop->job->path)) {
-		rmdir(fop->job->path);
-		fop->effect.sent = 0;
-		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+	if (fs_tmpdir_add(path) || keep_path(L, path)) {
+		rmdir(path);
+		fs_tmpdir_drop(path);
+		fs_fail(&e, ENOMEM, "make", path);
+		effect_end(&f, OUTCOME_FAILED, -1, -1, &e);
+		return err_raise(L, &e);
 	}
-	effect_end(&fop->effect, OUTCOME_DONE, -1, -1, NULL);
-	return push_path(L, fop->job);
+	effect_end(&f, OUTCOME_DONE, -1, -1, NULL);
+	return 1;
 }
 
 /* rmtmp(path) -> entries removed: a folder of tmpdir with its contents, at once,
