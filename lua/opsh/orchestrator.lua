@@ -60,7 +60,7 @@ M.kinds = { "compose", "kubernetes", "local" }
 ---@field events fun(self, services?: string|string[], opts?: {since?: number}): table[] rows time type reason service name message count
 ---@field exec fun(self, service: string, argv: string[], opts?: table): table as sh.run; opts: those of sh.run (stdin, timeout, effect, accept), instance
 ---@field start fun(self, services?: string|string[], opts?: table): table a write
----@field restart fun(self, services?: string|string[], opts?: table): table destructive, verb "restart", where instances go down together; a write where they roll
+---@field restart fun(self, services?: string|string[], opts?: table): table destructive, verb "restart", where instances go down together; a write where they roll; opts: instance (only this one of the service: compose, local)
 ---@field stop fun(self, services?: string|string[], opts?: table): table destructive, verb "stop"
 ---@field scale fun(self, service: string, replicas: integer, opts?: table): table a write; to fewer, destructive, verb "scale"
 ---@field set_image fun(self, service: string, image: string, opts?: table): table a write

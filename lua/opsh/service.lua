@@ -145,6 +145,22 @@ function M.orchestrator(system, wanted)
 		or "no orchestrator in the targets file"
 end
 
+---The kind of an orchestrator that a playbook was given (`t.orchestrator`).
+---@param system table
+---@param client any
+---@return string
+function M.kind(system, client)
+	for _, target in ipairs(system.targets()) do
+		for _, kind in ipairs(orchestrator.kinds) do
+			if target.kind == kind and target.built_in
+				and system.target(target.name) == client then
+				return kind
+			end
+		end
+	end
+	usage("no orchestrator of the targets file")
+end
+
 ---One word or two for a row of status(): "running", "exited (1)", "OOMKilled".
 ---@param row opsh.orchestrator.row
 ---@return string

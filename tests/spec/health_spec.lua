@@ -215,6 +215,8 @@ describe("opsh.service", function()
 		ok(why:find "several orchestrators")
 		eq({ service.orchestrator(sys, "k") }, { "K", "kubernetes" })
 		raises("usage", service.orchestrator, sys, "nope")
+		eq(service.kind(sys, "K"), "kubernetes")
+		raises("usage", service.kind, sys, "other")
 		local none = system({}, { o = { kind = "compose", absent = true } })
 		eq({ service.orchestrator(none) },
 			{ nil, "kind 'compose' is not in this build" })
