@@ -113,6 +113,44 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* printf is most of what a record costs, so numbers are written here. */
+static void add_digits(struct buf *b, unsigned long long n, int least)
+{
+	char digits[24];
+	int at = sizeof digits;
+
+	while (n || least > 0) {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+		least--;
+	}
+	buf_add(b, digits + at, sizeof digits - (size_t)at);
+}
+
+void buf_add_int(struct buf *b, long long n)
+{
+	if (n < 0)
+		buf_addc(b, '-');
+	add_digits(b, n < 0 ? 0 - (unsigned long long)n
+			    : (unsigned long long)n, 1);
+}
+
+void buf_add_micros(struct buf *b, double seconds)
+{
+	unsigned long long n;
+
+	if (!(seconds > -1e12 && seconds < 1e12)) {
+		buf_addf(b, "%.6f", seconds);
+		return;
+	}
+	if (seconds < 0)
+		buf_addc(b, '-');
+	n = (unsigned long long)((seconds < 0 ? -seconds : seconds) * 1e6 + .5);
+	add_digits(b, n / 1000000, 1);
+	buf_addc(b, '.');
+	add_digits(b, n % 1000000, 6);
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
 	if (!n)

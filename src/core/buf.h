@@ -30,6 +30,9 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addf(struct buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *b, const char *fmt, va_list ap);
+void buf_add_int(struct buf *b, long long n);	/* decimal */
+/* With six places, as %.6f writes it; for what is finite and below 10^12. */
+void buf_add_micros(struct buf *b, double seconds);
 void buf_consume(struct buf *b, size_t n);	/* drops n bytes at the front */
 void buf_swap(struct buf *a, struct buf *b);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "effect/sha256.h"
 
 union context {
 	SHA2_CTX sha2;
@@ -69,9 +70,11 @@ void digest_hex(const void *data, size_t len, char hex[65])
 	SHA2_CTX ctx;
 	uint8_t sum[SHA256_DIGEST_LENGTH];
 
-	SHA256Init(&ctx);
-	SHA256Update(&ctx, data, len);
-	SHA256Final(sum, &ctx);
+	if (!sha256_fast(data, len, sum)) {
+		SHA256Init(&ctx);
+		SHA256Update(&ctx, data, len);
+		SHA256Final(sum, &ctx);
+	}
 	to_hex(sum, sizeof sum, hex);
 }
 

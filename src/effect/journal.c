@@ -237,46 +237,40 @@ fail:
 	return -1;
 }
 
-/* 0 or errno; short writes are completed. */
+/* A record that could not be written whole must not merge with the next. */
+static void cut_partial(size_t written)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+
+	if (end < (off_t)written || ftruncate(fd, end - (off_t)written))
+		dead = 1;
+}
+
+/* 0 or errno, then nothing of it stands; short writes are completed. */
 static int write_all(const char *data, size_t len)
 {
 	size_t done = 0;
 	ssize_t n;
 	int code = fail_point("journal_write");
 
-	if (code)
-		return code;
-	while (done < len) {
+	while (!code && done < len) {
 		n = write(fd, data + done, len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? errno : ENOSPC;
-		done += (size_t)n;
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			code = n < 0 ? errno : ENOSPC;
 	}
-	return 0;
-}
-
-/* A record that could not be written whole must not merge with the next. */
-static void cut_partial(off_t before)
-{
-	if (before < 0 || ftruncate(fd, before))
-		dead = 1;
+	if (code)
+		cut_partial(done);
+	return code;
 }
 
 static int put_line(int reserve)
 {
-	off_t before = lseek(fd, 0, SEEK_END);
 	int code = write_all(line.data, line.len);
 
-	if (!code)
-		return 0;
-	cut_partial(before);
-	if (code == ENOSPC && reserve && !give_reserve()) {
+	if (code == ENOSPC && reserve && !give_reserve())
 		code = write_all(line.data, line.len);
-		if (code)
-			cut_partial(before);
-	}
 	return code;
 }
 
@@ -352,10 +346,16 @@ long long journal_append(const char *members, size_t len,
 		return -1;
 	}
 	buf_clear(&line);
-	buf_addf(&line, "{\"seq\":%lld,\"prev\":\"%s\",", seq + 1, head);
+	buf_adds(&line, "{\"seq\":");
+	buf_add_int(&line, seq + 1);
+	buf_adds(&line, ",\"prev\":\"");
+	buf_adds(&line, head);
+	buf_adds(&line, "\",");
 	buf_add(&line, members, len);
 	digest_hex(line.data, line.len, hash);
-	buf_addf(&line, ",\"hash\":\"%s\"}\n", hash);
+	buf_adds(&line, ",\"hash\":\"");
+	buf_adds(&line, hash);
+	buf_adds(&line, "\"}\n");
 	if (!buf_ok(&line) || line.len > JOURNAL_LINE_MAX) {
 		err_set(e, ERR_JOURNAL, "", "cannot write a record of %zu "
 			"bytes: %s", line.len, buf_ok(&line)

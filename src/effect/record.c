@@ -87,6 +87,10 @@ void record_text(struct buf *b, const char *s, size_t len, size_t max)
 {
 	struct buf masked = BUF_INIT;
 
+	if (!redact_any() && len <= max) {
+		buf_add_json(b, s, len);
+		return;
+	}
 	redact_to(&masked, s, len);
 	if (masked.len > max) {
 		size_t over = masked.len - max;
@@ -100,18 +104,38 @@ void record_text(struct buf *b, const char *s, size_t len, size_t max)
 	buf_release(&masked);
 }
 
-static void start_of_step(struct buf *b, const char *type, int label)
+/* ISO 8601, UTC; what the last call found out serves for its second. */
+static void add_now(struct buf *b)
 {
+	static time_t second = -1;
+	static char text[32];
 	struct timespec ts;
 	struct tm tm;
-	const char *step = record_step(label);
+	long micros;
+	int i;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	buf_addf(b, "\"type\":\"%s\",\"t\":\"%04d-%02d-%02dT%02d:%02d:%02d."
-		 "%06ldZ\",\"mono\":%.6f", type, tm.tm_year + 1900,
-		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		 ts.tv_nsec / 1000, loop_now());
+	if (ts.tv_sec != second) {
+		gmtime_r(&ts.tv_sec, &tm);
+		strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.000000Z", &tm);
+		second = ts.tv_sec;
+	}
+	micros = ts.tv_nsec / 1000;
+	for (i = 25; i >= 20; i--, micros /= 10)
+		text[i] = (char)('0' + micros % 10);
+	buf_add(b, text, 27);
+}
+
+static void start_of_step(struct buf *b, const char *type, int label)
+{
+	const char *step = record_step(label);
+
+	buf_adds(b, "\"type\":\"");
+	buf_adds(b, type);
+	buf_adds(b, "\",\"t\":\"");
+	add_now(b);
+	buf_adds(b, "\",\"mono\":");
+	buf_add_micros(b, loop_now());
 	if (*step) {
 		buf_adds(b, ",\"step\":");
 		record_text(b, step, strlen(step), 256);
@@ -139,7 +163,9 @@ static void add_str(struct buf *b, const char *name, const char *value)
 {
 	if (!*value)
 		return;
-	buf_addf(b, ",\"%s\":", name);
+	buf_adds(b, ",\"");
+	buf_adds(b, name);
+	buf_adds(b, "\":");
 	record_text(b, value, strlen(value), RECORD_ERROR_MAX);
 }
 
@@ -172,7 +198,12 @@ static void add_call(struct buf *b, const struct effect_call *call,
 	record_text(b, call->request, call->request_len, RECORD_REQUEST_MAX);
 	if (call->items)
 		buf_addf(b, ",\"items\":%lld", call->items);
-	buf_addf(b, ",\"timeout\":%.9g", call->timeout);
+	buf_adds(b, ",\"timeout\":");
+	if (call->timeout >= 0 && call->timeout < 1e6 &&
+	    call->timeout == (double)(long)call->timeout)
+		buf_add_int(b, (long)call->timeout);
+	else
+		buf_addf(b, "%.9g", call->timeout);
 	add_str(b, "where", where);
 }
 
@@ -265,11 +296,14 @@ static void add_outcome(struct buf *b, const struct effect *f,
 			long long bytes, const struct err *err)
 {
 	add_str(b, "outcome", outcome_name(outcome));
-	buf_addf(b, ",\"duration\":%.6f", loop_now() - f->began);
+	buf_adds(b, ",\"duration\":");
+	buf_add_micros(b, loop_now() - f->began);
 	if (count >= 0)
 		buf_addf(b, ",\"count\":%lld", count);
-	if (bytes >= 0)
-		buf_addf(b, ",\"bytes\":%lld", bytes);
+	if (bytes >= 0) {
+		buf_adds(b, ",\"bytes\":");
+		buf_add_int(b, bytes);
+	}
 	if (err && err->kind != ERR_NONE)
 		add_err(b, err);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/buf.h"
@@ -159,6 +160,35 @@ static void json_strings(void **state)
 	JSON("\xed\xa0\x80", "\"\\udced\\udca0\\udc80\"");
 }
 
+/* As printf writes them. */
+static void numbers(void **state)
+{
+	static const long long ints[] = { 0, 7, -7, 10, 1000000, -90,
+					  9223372036854775807LL,
+					  -9223372036854775807LL - 1 };
+	static const double micros[] = { 0, 1, -1.5, 0.000001, 13178.058722,
+					 1e-9, 0.1234564, 999999.999999, 59.9999999,
+					 123456789.25, -0.25, 2e12, -1e300 };
+	struct buf b = BUF_INIT;
+	char text[400];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof ints / sizeof *ints; i++) {
+		buf_clear(&b);
+		buf_add_int(&b, ints[i]);
+		snprintf(text, sizeof text, "%lld", ints[i]);
+		assert_string_equal(b.data, text);
+	}
+	for (i = 0; i < sizeof micros / sizeof *micros; i++) {
+		buf_clear(&b);
+		buf_add_micros(&b, micros[i]);
+		snprintf(text, sizeof text, "%.6f", micros[i]);
+		assert_string_equal(b.data, text);
+	}
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +196,7 @@ int main(void)
 		cmocka_unit_test(grows),
 		cmocka_unit_test(holds_nul),
 		cmocka_unit_test(formats),
+		cmocka_unit_test(numbers),
 		cmocka_unit_test(consumes),
 		cmocka_unit_test(swaps),
 		cmocka_unit_test(refuses_the_impossible),
