@@ -7,7 +7,7 @@ since wall time varies by a third from one minute to the next. Must not judge:
 it always prints the table and exits 0, whatever failed is named in it.
 
     bench.py [--opsh FILE] [--runs N] [--delete-runs N] [--keys N]
-             [--only startup,get,delete] [--json FILE]
+             [--only startup,get,delete,http] [--json FILE]
 """
 
 import argparse
@@ -22,6 +22,9 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+import http_bench  # noqa: E402  (the tree stays free of __pycache__)
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 STACK = os.path.join(ROOT, "examples", "stack", "stack")
@@ -29,7 +32,7 @@ GETS = 100000
 PATTERN = "flights::*"
 LIMIT = 180             # seconds for any one run
 C_SOURCES = {"redis_get": ["-lhiredis"], "redis_unlink": ["-lhiredis"],
-             "redis_load": [], "spawn": []}
+             "redis_load": [], "spawn": [], "http_get": ["-lcurl"]}
 
 
 class Failed(Exception):
@@ -133,6 +136,8 @@ class Row:
 
 
 class Bench:
+    HERE, STACK = HERE, STACK
+
     def __init__(self, opts, scratch):
         self.opts, self.scratch = opts, scratch
         self.rows, self.port = [], None
@@ -290,6 +295,8 @@ class Bench:
         for part in ("get", "delete"):
             if part in parts:
                 getattr(self, part)()
+        if "http" in parts:
+            http_bench.http(self)
 
 
 def table(rows):
@@ -319,7 +326,7 @@ def parse():
     args.add_argument("--runs", type=int, default=11)
     args.add_argument("--delete-runs", type=int, default=3)
     args.add_argument("--keys", type=int, default=1000000)
-    args.add_argument("--only", default="startup,get,delete")
+    args.add_argument("--only", default="startup,get,delete,http")
     args.add_argument("--json", metavar="FILE")
     return args.parse_args()
 
