@@ -13,6 +13,7 @@
 
 #include "core/buf.h"
 #include "core/op.h"
+#include "core/spawn_tree.h"
 #include "effect/effect.h"
 
 #define EXEC_META "opsh.process"
@@ -66,6 +67,7 @@ struct exec_job {
 	enum effect_class cls;
 	char verb[48];
 	struct exec_stage *stages;	/* owned */
+	struct spawn_tree tree;	/* owned: who left the groups */
 	int n;
 	struct exec_out out[2];	/* stdout of the last, stderr of all */
 	struct exec_in in;

@@ -18,6 +18,7 @@
 #include "core/lx.h"
 #include "core/mem.h"
 #include "core/spawn.h"
+#include "core/spawn_tree.h"
 
 #define ASK_EVERY 0.02	/* seconds: what no descriptor tells */
 #define GIVE_UP 2.0	/* seconds after KILL */
@@ -240,6 +241,18 @@ void exec_signal(struct exec_job *j, int sig)
 			kill(-j->stages[i].group, sig);
 }
 
+/* To end them: those too that left their groups. */
+static void signal_tree(struct exec_job *j, int sig)
+{
+	int i;
+
+	for (i = 0; i < j->n; i++)
+		if (j->stages[i].group)
+			spawn_tree_add(&j->tree, j->stages[i].group);
+	exec_signal(j, sig);
+	spawn_tree_signal(&j->tree, sig);
+}
+
 static void job_finish(struct exec_job *j)
 {
 	int i;
@@ -301,12 +314,19 @@ static void linger(struct exec_job *j)
 		job_finish(j);
 }
 
-/* All programs have ended, and were told to. */
+/* All programs have ended, and were told to: others of their groups may still
+ * have something to do after TERM. */
 static void job_look_ended(struct exec_job *j)
 {
-	if (!j->killed)
-		exec_signal(j, SIGKILL);
-	job_finish(j);
+	int i, lives = 0;
+
+	for (i = 0; i < j->n && !j->killed && !lives; i++)
+		lives = j->stages[i].group &&
+			spawn_tree_lives(&j->tree, j->stages[i].group);
+	if (lives)
+		ask_later(j);
+	else
+		job_finish(j);
 }
 
 /* What became of it? */
@@ -348,7 +368,7 @@ static void job_kill(struct exec_job *j)
 {
 	drop_timer(&j->killer);
 	j->killed = 1;
-	exec_signal(j, SIGKILL);
+	signal_tree(j, SIGKILL);
 	/* one that hangs in the kernel does not even hear this */
 	j->killer = loop_timer_new(GIVE_UP, 0, on_give_up, j);
 	ask_later(j);
@@ -376,7 +396,7 @@ void exec_kill(struct exec_job *j, enum exec_why why, int now)
 		if (why == EXEC_CANCELLED && after > EXEC_KILL_AFTER)
 			after = EXEC_KILL_AFTER;	/* a person waits */
 		if (!now) {
-			exec_signal(j, SIGTERM);
+			signal_tree(j, SIGTERM);
 			exec_signal(j, SIGCONT);
 			j->killer = loop_timer_new(after, 0, on_killer, j);
 			ask_later(j);
@@ -401,8 +421,7 @@ void exec_release(struct exec_job *j)
 
 	exec_drop_waits(j);
 	if (j->stages && !j->done) {
-		if (j->termed || !j->killed)
-			exec_signal(j, SIGKILL);
+		signal_tree(j, SIGKILL);
 		j->killed = 1;
 		if (!j->why)
 			j->why = EXEC_CLOSED;
@@ -425,6 +444,7 @@ void exec_release(struct exec_job *j)
 	effect_abandon(&j->effect);
 	wipe(&j->text);
 	wipe(&j->env);
+	spawn_tree_release(&j->tree);
 	mem_free(j->stages);
 	j->stages = NULL;
 	j->done = 1;

@@ -106,15 +106,28 @@ static int l_unknown_tostring(lua_State *L)
 	return 1;
 }
 
-/* tostring(result): its value, or its count */
+/* tostring(result): its value, its count, or what it says: the output of a
+ * program, the body of a reply */
 static int l_result_tostring(lua_State *L)
 {
+	static const char *const names[] = {
+		"value", "count", "stdout", "body", "ok", NULL
+	};
+	const char *s;
+	size_t len;
+	int i;
+
 	luaL_checktype(L, 1, LUA_TTABLE);
-	if (lua_getfield(L, 1, "value") == LUA_TNIL) {
+	for (i = 0; names[i]; i++) {
+		if (lua_getfield(L, 1, names[i]) != LUA_TNIL)
+			break;
 		lua_pop(L, 1);
-		lua_getfield(L, 1, "count");
 	}
-	luaL_tolstring(L, -1, NULL);
+	if (!names[i])
+		lua_pushnil(L);
+	s = luaL_tolstring(L, -1, &len);
+	if (len && s[len - 1] == '\n' && i > 1)
+		lua_pushlstring(L, s, len - 1);
 	return 1;
 }
 
