@@ -4,6 +4,7 @@
 -- ends with the watch. Reads only; what to do about it is the caller's.
 local err = require "opsh.c.err"
 local health = require "opsh.health"
+local service = require "opsh.service"
 local task = require "opsh.task"
 
 local M = {}
@@ -56,15 +57,6 @@ function M.limit(system, def)
 	return 0.05
 end
 
-local function prometheus_of(system)
-	for _, target in ipairs(system.targets()) do
-		if target.name == "prometheus" and target.kind == "http"
-			and target.built_in then
-			return require("opsh.prometheus").of(system.target "prometheus")
-		end
-	end
-end
-
 -- The worst value of an instant query, nil when there is none.
 local function worst_of(prometheus, query)
 	local top
@@ -114,7 +106,7 @@ function M.open(system, services, opts)
 	opts = opts or {}
 	local first = services[1]
 	local query = M.query(system, first and first.def)
-	local prometheus = query and prometheus_of(system)
+	local prometheus = query and service.prometheus(system)
 	local probed = {}
 	for _, s in ipairs(services) do
 		if s.def.target then probed[#probed + 1] = s end

@@ -161,6 +161,18 @@ function M.kind(system, client)
 	usage("no orchestrator of the targets file")
 end
 
+---The system's Prometheus: its target 'prometheus'; nil without one.
+---@param system table
+---@return any client of opsh.prometheus
+function M.prometheus(system)
+	for _, target in ipairs(system.targets()) do
+		if target.name == "prometheus" and target.kind == "http"
+			and target.built_in then
+			return require("opsh.prometheus").of(system.target "prometheus")
+		end
+	end
+end
+
 ---One word or two for a row of status(): "running", "exited (1)", "OOMKilled".
 ---@param row opsh.orchestrator.row
 ---@return string

@@ -82,7 +82,7 @@ local function export(entries, p, width)
     local found = fs.stat(p.export)
     return found ~= nil and found.size == #text, "the file is not there, whole"
   end }, function()
-    fs.write(p.export, text, { mode = 384 }) -- 0600
+    fs.write(p.export, text, { mode = "0600" })
     return { path = p.export, lines = #lines, bytes = #text }
   end)
   print(("%d lines, %d bytes: %s"):format(#lines, #text, p.export))

@@ -216,6 +216,7 @@ describe("opsh.service", function()
 		eq({ service.orchestrator(sys, "k") }, { "K", "kubernetes" })
 		raises("usage", service.orchestrator, sys, "nope")
 		eq(service.kind(sys, "K"), "kubernetes")
+		eq(service.prometheus(sys), nil)
 		raises("usage", service.kind, sys, "other")
 		local none = system({}, { o = { kind = "compose", absent = true } })
 		eq({ service.orchestrator(none) },
