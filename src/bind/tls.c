@@ -1,7 +1,9 @@
 /*
- * tls: the one user of OpenSSL. A failed verification keeps what the peer's
+ * tls: OpenSSL's connections. A failed verification keeps what the peer's
  * certificate said (names, dates, issuer) for the message, since OpenSSL's own
- * text names neither what was wanted nor what was offered.
+ * text names neither what was wanted nor what was offered. Also looks on at the
+ * connections of a library that brings its own (tls_seen). What certificates
+ * say is read in tls_cert.c.
  */
 #include "bind/tls.h"
 
@@ -14,9 +16,8 @@
 #include <openssl/err.h>
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
-#include "core/buf.h"
+#include "bind/tls_impl.h"
 #include "core/mem.h"
 
 struct tls_ctx {
@@ -43,66 +44,7 @@ static void reason(char *out, size_t size)
 	ERR_clear_error();
 }
 
-/* --- what a refused certificate says -------------------------------------- */
-static void add_name(struct buf *b, const GENERAL_NAME *gn)
-{
-	const unsigned char *data;
-	char ip[INET6_ADDRSTRLEN];
-	int len;
-
-	if (gn->type == GEN_DNS) {
-		data = ASN1_STRING_get0_data(gn->d.dNSName);
-		len = ASN1_STRING_length(gn->d.dNSName);
-		buf_addf(b, "%s%.*s", b->len ? ", " : "", len,
-			 (const char *)data);
-	} else if (gn->type == GEN_IPADD) {
-		data = ASN1_STRING_get0_data(gn->d.iPAddress);
-		len = ASN1_STRING_length(gn->d.iPAddress);
-		if (inet_ntop(len == 4 ? AF_INET : AF_INET6, data, ip,
-			      sizeof ip))
-			buf_addf(b, "%s%s", b->len ? ", " : "", ip);
-	}
-}
-
-static void describe_names(X509 *cert, char *out, size_t size)
-{
-	GENERAL_NAMES *names;
-	struct buf b;
-	char cn[128];
-	int i;
-
-	buf_init(&b);
-	names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	for (i = 0; i < sk_GENERAL_NAME_num(names); i++)
-		add_name(&b, sk_GENERAL_NAME_value(names, i));
-	GENERAL_NAMES_free(names);
-	if (!b.len && X509_NAME_get_text_by_NID(X509_get_subject_name(cert),
-						NID_commonName, cn,
-						sizeof cn) > 0)
-		buf_addf(&b, "%s", cn);
-	snprintf(out, size, "%s", b.len && buf_ok(&b) ? b.data : "no name");
-	buf_release(&b);
-}
-
-static void describe_time(const ASN1_TIME *time, char *out, size_t size)
-{
-	struct tm tm;
-
-	if (ASN1_TIME_to_tm(time, &tm) != 1 ||
-	    !strftime(out, size, "%Y-%m-%d %H:%M:%S UTC", &tm))
-		snprintf(out, size, "%s", "an unreadable date");
-}
-
-static void describe_issuer(X509 *cert, char *out, size_t size)
-{
-	char cn[128];
-
-	if (X509_NAME_get_text_by_NID(X509_get_issuer_name(cert),
-				      NID_commonName, cn, sizeof cn) <= 0)
-		snprintf(cn, sizeof cn, "%s", "no name");
-	snprintf(out, size, "%s", cn);
-}
-
+/* --- verifying ------------------------------------------------------------ */
 static int on_verify(int ok, X509_STORE_CTX *store)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
@@ -115,55 +57,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 	t->verify = X509_STORE_CTX_get_error(store);
 	if (!cert)
 		return 0;
-	if (t->verify == X509_V_ERR_CERT_HAS_EXPIRED)
-		describe_time(X509_get0_notAfter(cert), t->offered,
-			      sizeof t->offered);
-	else if (t->verify == X509_V_ERR_CERT_NOT_YET_VALID)
-		describe_time(X509_get0_notBefore(cert), t->offered,
-			      sizeof t->offered);
-	else if (t->verify == X509_V_ERR_HOSTNAME_MISMATCH ||
-		 t->verify == X509_V_ERR_IP_ADDRESS_MISMATCH)
-		describe_names(cert, t->offered, sizeof t->offered);
-	else
-		describe_issuer(cert, t->offered, sizeof t->offered);
+	tls_cert_offered(t->verify, cert, t->offered, sizeof t->offered);
 	return 0;
-}
-
-static void fail_verify(const struct tls *t, struct err *e)
-{
-	switch (t->verify) {
-	case X509_V_ERR_HOSTNAME_MISMATCH:
-	case X509_V_ERR_IP_ADDRESS_MISMATCH:
-		err_set(e, ERR_TLS, "HOSTNAME", "certificate of '%s' is not "
-			"for '%s': it names %s", t->peer, t->name,
-			t->offered);
-		break;
-	case X509_V_ERR_CERT_HAS_EXPIRED:
-		err_set(e, ERR_TLS, "EXPIRED", "certificate of '%s' for '%s' "
-			"expired on %s", t->peer, t->name, t->offered);
-		break;
-	case X509_V_ERR_CERT_NOT_YET_VALID:
-		err_set(e, ERR_TLS, "NOT_YET_VALID", "certificate of '%s' "
-			"for '%s' is valid only from %s", t->peer, t->name,
-			t->offered);
-		break;
-	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-		err_set(e, ERR_TLS, "UNTRUSTED", "certificate of '%s' for "
-			"'%s' is signed by '%s', which is not trusted (%s)",
-			t->peer, t->name, t->offered,
-			X509_verify_cert_error_string(t->verify));
-		snprintf(e->hint, sizeof e->hint,
-			 "name the authority's file with the option 'ca'");
-		break;
-	default:
-		err_set(e, ERR_TLS, "VERIFY", "certificate of '%s' for '%s' "
-			"is refused: %s", t->peer, t->name,
-			X509_verify_cert_error_string(t->verify));
-	}
 }
 
 /* --- settings ---------------------------------------------------------------- */
@@ -256,7 +151,7 @@ static int set_name(SSL *ssl, const char *name)
 	    inet_pton(AF_INET6, name, raw) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
 						     name) == 1;
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	SSL_set_hostflags(ssl, tls_cert_flags());
 	return SSL_set1_host(ssl, name) == 1 &&
 	       SSL_set_tlsext_host_name(ssl, name) == 1;
 }
@@ -313,7 +208,7 @@ static enum tls_result judge(struct tls *t, int ret, int handshake,
 	}
 	if (handshake && t->verify) {
 		ERR_clear_error();
-		fail_verify(t, e);
+		tls_cert_refused(t->verify, t->name, t->peer, t->offered, e);
 		return TLS_FAILED;
 	}
 	if (!ERR_peek_error() || (why == SSL_ERROR_SYSCALL && saved == 0) ||
@@ -387,4 +282,116 @@ void tls_sha1(const void *data, size_t len, char out[41])
 	SHA1(data, len, md);
 	for (i = 0; i < SHA_DIGEST_LENGTH; i++)
 		snprintf(out + 2 * i, 3, "%02x", md[i]);
+}
+
+/* --- connections of a library's own ------------------------------------------- */
+static int seen_index = -1;
+
+static void seen_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+		      long argl, void *argp)
+{
+	(void)parent;
+	(void)ad;
+	(void)idx;
+	(void)argl;
+	(void)argp;
+	tls_seen_drop(ptr);
+}
+
+struct tls_seen *tls_seen_new(const char *name, const char *peer, int strict)
+{
+	struct tls_seen *s = mem_zalloc(sizeof *s);
+
+	if (!s)
+		return NULL;
+	s->refs = 1;
+	s->strict = strict;
+	snprintf(s->name, sizeof s->name, "%s", name);
+	snprintf(s->peer, sizeof s->peer, "%s", peer);
+	return s;
+}
+
+void tls_seen_drop(struct tls_seen *s)
+{
+	if (s && --s->refs == 0)
+		mem_free(s);
+}
+
+struct tls_seen *tls_seen_keep(struct tls_seen *s)
+{
+	if (s)
+		s->refs++;
+	return s;
+}
+
+static int on_seen_verify(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store,
+				SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_seen *s = ssl ? SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl),
+						       seen_index) : NULL;
+
+	if (!s)
+		return ok;
+	if (!ok && !s->verify) {
+		s->verify = X509_STORE_CTX_get_error(store);
+		tls_cert_offered(s->verify,
+				 X509_STORE_CTX_get_current_cert(store),
+				 s->offered, sizeof s->offered);
+	}
+	if (!ok && !s->strict)		/* noted; the library need not know */
+		X509_STORE_CTX_set_error(store, X509_V_OK);
+	return ok || !s->strict;
+}
+
+int tls_seen_watch(struct tls_seen *s, void *ssl_ctx)
+{
+	SSL_CTX *ctx = ssl_ctx;
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+	unsigned char raw[16];
+
+	if (seen_index < 0)
+		seen_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL,
+						      seen_free);
+	if (seen_index < 0 || SSL_CTX_set_ex_data(ctx, seen_index, s) != 1)
+		return -1;
+	s->refs++;	/* the settings' own, dropped with them */
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_seen_verify);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	if (inet_pton(AF_INET, s->name, raw) == 1 ||
+	    inet_pton(AF_INET6, s->name, raw) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, s->name) == 1 ?
+			0 : -1;
+	X509_VERIFY_PARAM_set_hostflags(param,
+					tls_cert_flags());
+	return X509_VERIFY_PARAM_set1_host(param, s->name, 0) == 1 ? 0 : -1;
+}
+
+struct tls_seen *tls_seen_of(void *ssl)
+{
+	struct tls_seen *s;
+	STACK_OF(X509) *chain;
+	int i;
+
+	if (!ssl || seen_index < 0)
+		return NULL;
+	s = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), seen_index);
+	if (!s || s->n)
+		return tls_seen_keep(s);
+	chain = SSL_get0_verified_chain(ssl);
+	if (!chain)
+		chain = SSL_get_peer_cert_chain(ssl);
+	snprintf(s->protocol, sizeof s->protocol, "%s", SSL_get_version(ssl));
+	snprintf(s->cipher, sizeof s->cipher, "%s", SSL_get_cipher_name(ssl));
+	for (i = 0; i < sk_X509_num(chain) && i < TLS_CHAIN; i++)
+		tls_cert_read(sk_X509_value(chain, i), &s->certs[s->n++]);
+	if (s->n)
+		tls_cert_names(sk_X509_value(chain, 0), s->names,
+			       sizeof s->names);
+	return tls_seen_keep(s);
+}
+
+void tls_seen_refused(const struct tls_seen *s, struct err *e)
+{
+	tls_cert_refused(s->verify, s->name, s->peer, s->offered, e);
 }

@@ -1,0 +1,868 @@
+/*
+ * http_curl: the one user of libcurl. Owns the multi handle of the process, its
+ * sockets' watches and its timer, and a client's idle easy handles. Translates a
+ * transfer into options, and what libcurl says back. libcurl is never called
+ * from inside its own callbacks; they copy and return.
+ */
+#include "bind/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "core/mem.h"
+
+#define IDLE_MAX 64		/* easy handles that a client keeps */
+#define CONNS_MAX 256		/* connections kept alive, all targets */
+#define FILES_MAX 65536		/* descriptors that we ask for, at most */
+#define TURNS 3			/* of libcurl, before others have theirs */
+
+struct node {			/* an easy handle; its callbacks' argument */
+	CURL *curl;		/* owned */
+	struct node *next;
+	struct http_xfer *x;	/* borrowed: whom it runs for */
+	int plain;		/* has the client's options, and no others */
+	char error[CURL_ERROR_SIZE];
+};
+
+static CURLM *multi;		/* owned while users > 0 */
+static int users;
+static struct http_xfer *running;
+static struct loop_timer *timer;	/* owned */
+static double armed_at;		/* loop_now() when it fires */
+static double want_at = INFINITY;	/* when libcurl wants to be called */
+static int busy;		/* settle is on the stack */
+
+static void settle(void);
+
+/* --- sockets and timer ---------------------------------------------------------- */
+static void on_ready(void *arg, int events, int status)
+{
+	int fd = (int)(intptr_t)arg, mask = 0, n;
+
+	if (events & LOOP_READ)
+		mask |= CURL_CSELECT_IN;
+	if (events & LOOP_WRITE)
+		mask |= CURL_CSELECT_OUT;
+	if (status < 0)
+		mask |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(multi, fd, mask, &n);
+	settle();
+}
+
+static int on_socket(CURL *curl, curl_socket_t fd, int what, void *arg,
+		     void *watch)
+{
+	struct loop_watch *w = watch;
+	struct node *node = NULL;
+	int events = 0;
+
+	(void)arg;
+	if (what == CURL_POLL_REMOVE) {
+		loop_watch_free(w);
+		curl_multi_assign(multi, fd, NULL);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		events |= LOOP_READ;
+	if (what & CURL_POLL_OUT)
+		events |= LOOP_WRITE;
+	if (!w) {
+		w = loop_watch_new(fd, on_ready, (void *)(intptr_t)fd);
+		curl_multi_assign(multi, fd, w);
+	}
+	if (w && loop_watch_set(w, events) == 0)
+		return 0;
+	/* refusing here would end every transfer there is: only this one */
+	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
+	if (node && node->x)
+		node->x->starved = 1;
+	return 0;
+}
+
+static int on_timer_wanted(CURLM *m, long ms, void *arg)
+{
+	(void)m;
+	(void)arg;
+	want_at = ms < 0 ? INFINITY : loop_now() + (double)ms / 1000;
+	return 0;
+}
+
+static void on_timer(void *arg)
+{
+	int n;
+
+	(void)arg;
+	loop_timer_free(timer);
+	timer = NULL;
+	if (loop_now() >= want_at) {
+		want_at = INFINITY;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &n);
+	}
+	settle();
+}
+
+/* One timer for libcurl's: one that comes too early is left and set again. */
+static void arm(void)
+{
+	struct http_xfer *x;
+	double now;
+
+	if (!running || want_at == INFINITY) {
+		loop_timer_free(timer);
+		timer = NULL;
+		return;
+	}
+	if (timer && armed_at <= want_at + 0.0005)
+		return;
+	loop_timer_free(timer);
+	now = loop_now();
+	timer = loop_timer_new(want_at > now ? want_at - now : 0, 0, on_timer,
+			       NULL);
+	armed_at = want_at;
+	for (x = timer ? NULL : running; x; x = x->run_next)
+		x->starved = 1;
+}
+
+/* --- the end of an attempt -------------------------------------------------------- */
+static void give_back(struct http_client *hc, struct node *node)
+{
+	node->x = NULL;
+	if (hc->closed || hc->n_idle >= IDLE_MAX || !node->plain) {
+		curl_easy_cleanup(node->curl);
+		mem_free(node);
+		return;
+	}
+	node->next = hc->idle;
+	hc->idle = node;
+	hc->n_idle++;
+}
+
+void http_curl_stop(struct http_xfer *x)
+{
+	struct node *node = x->easy;
+
+	if (!node)
+		return;
+	x->easy = NULL;
+	x->running = 0;
+	*x->run_at = x->run_next;
+	if (x->run_next)
+		x->run_next->run_at = x->run_at;
+	curl_multi_remove_handle(multi, node->curl);
+	curl_mime_free(x->mime);
+	x->mime = NULL;
+	give_back(x->hc, node);		/* before the lines it points to */
+	curl_slist_free_all(x->lines);
+	x->lines = NULL;
+	if (!running && !busy)
+		arm();
+}
+
+static const struct { CURLcode code; enum http_fault fault; } faults[] = {
+	{ CURLE_OK, HTTP_OK },
+	{ CURLE_COULDNT_RESOLVE_HOST, HTTP_F_DNS },
+	{ CURLE_COULDNT_RESOLVE_PROXY, HTTP_F_DNS },
+	{ CURLE_COULDNT_CONNECT, HTTP_F_CONNECT },
+	{ CURLE_OPERATION_TIMEDOUT, HTTP_F_TIMEOUT },
+	{ CURLE_SSL_CONNECT_ERROR, HTTP_F_TLS },
+	{ CURLE_PEER_FAILED_VERIFICATION, HTTP_F_TLS },
+	{ CURLE_SSL_CIPHER, HTTP_F_TLS },
+	{ CURLE_SSL_INVALIDCERTSTATUS, HTTP_F_TLS },
+	{ CURLE_SSL_CLIENTCERT, HTTP_F_TLS },
+	{ CURLE_SSL_CERTPROBLEM, HTTP_F_TLS_FILE },
+	{ CURLE_SSL_CACERT_BADFILE, HTTP_F_TLS_FILE },
+	{ CURLE_SSL_CRL_BADFILE, HTTP_F_TLS_FILE },
+	{ CURLE_GOT_NOTHING, HTTP_F_LOST },
+	{ CURLE_SEND_ERROR, HTTP_F_LOST },
+	{ CURLE_RECV_ERROR, HTTP_F_LOST },
+	{ CURLE_PARTIAL_FILE, HTTP_F_LOST },
+	{ CURLE_SEND_FAIL_REWIND, HTTP_F_LOST },
+	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_F_PROTOCOL },
+	{ CURLE_WEIRD_SERVER_REPLY, HTTP_F_PROTOCOL },
+	{ CURLE_BAD_CONTENT_ENCODING, HTTP_F_PROTOCOL },
+	{ CURLE_HTTP2, HTTP_F_PROTOCOL },
+	{ CURLE_HTTP2_STREAM, HTTP_F_PROTOCOL },
+	{ CURLE_FILESIZE_EXCEEDED, HTTP_F_LIMIT },
+	{ CURLE_OUT_OF_MEMORY, HTTP_F_MEMORY },
+	{ CURLE_ABORTED_BY_CALLBACK, HTTP_F_OURS },
+	{ CURLE_WRITE_ERROR, HTTP_F_OURS },
+	{ CURLE_READ_ERROR, HTTP_F_OURS },
+	{ CURLE_PROXY, HTTP_F_PROXY },
+};
+
+static enum http_fault fault_of(CURLcode code, const char *text)
+{
+	size_t i;
+
+	/* a lie in the framing, not a lost connection */
+	if (code == CURLE_RECV_ERROR && strstr(text, "chunk"))
+		return HTTP_F_PROTOCOL;
+	for (i = 0; i < sizeof faults / sizeof *faults; i++)
+		if (faults[i].code == code)
+			return faults[i].fault;
+	return HTTP_F_OTHER;
+}
+
+static double seconds(CURL *curl, CURLINFO what)
+{
+	curl_off_t us = 0;
+
+	curl_easy_getinfo(curl, what, &us);
+	return (double)us / 1e6;
+}
+
+static void collect(struct http_xfer *x, CURL *curl)
+{
+	double name = seconds(curl, CURLINFO_NAMELOOKUP_TIME_T);
+	double tcp = seconds(curl, CURLINFO_CONNECT_TIME_T);
+	double tls = seconds(curl, CURLINFO_APPCONNECT_TIME_T);
+	double first = seconds(curl, CURLINFO_STARTTRANSFER_TIME_T);
+	curl_off_t wait = 0, wire = 0;
+	long made = 0, version = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &made);
+	curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version);
+	curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &wire);
+	if (x->status == 429 || x->status == 503)
+		curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait);
+	x->version = version == CURL_HTTP_VERSION_2_0 ? 2 :
+		     version == CURL_HTTP_VERSION_1_0 ? 0 : 1;
+	x->wire = wire;
+	x->retry_after = (double)wait;
+	x->timing.dns = x->dns_took;
+	x->timing.connect = made && tcp > name ? tcp - name : 0;
+	x->timing.tls = made && tls > tcp ? tls - tcp : 0;
+	x->timing.first_byte = first > 0 ? x->started - x->began + first : 0;
+	x->timing.total = loop_now() - x->began;
+}
+
+static void end_attempt(CURL *curl, CURLcode code)
+{
+	struct node *node = NULL;
+	struct http_xfer *x;
+	enum http_fault fault;
+	long os = 0;
+
+	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
+	x = node->x;
+	fault = fault_of(code, node->error);
+	collect(x, curl);
+	if (fault != HTTP_OK)
+		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
+	snprintf(x->fault, sizeof x->fault, "%s",
+		 node->error[0] ? node->error : curl_easy_strerror(code));
+	if (fault != HTTP_OK)
+		node->plain = 0;	/* its state is not worth a doubt */
+	http_curl_stop(x);
+	http_ended(x, fault, (int)os);
+}
+
+static int end_starved(void)
+{
+	struct http_xfer *x = running;
+
+	while (x && !x->starved)
+		x = x->run_next;
+	if (!x)
+		return 0;
+	http_curl_stop(x);
+	snprintf(x->fault, sizeof x->fault, "out of memory");
+	http_ended(x, HTTP_F_MEMORY, 0);
+	return 1;
+}
+
+/* After each call of libcurl's: what has ended, what it wants at once. */
+static void settle(void)
+{
+	int turns = TURNS, left, n;
+	CURLMsg *m;
+
+	if (busy)
+		return;
+	busy = 1;
+	for (;;) {
+		while (end_starved())
+			;
+		while ((m = curl_multi_info_read(multi, &left)))
+			if (m->msg == CURLMSG_DONE)
+				end_attempt(m->easy_handle, m->data.result);
+		if (!running || want_at > loop_now() || !turns--)
+			break;
+		want_at = INFINITY;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &n);
+	}
+	arm();
+	while (end_starved())
+		;
+	busy = 0;
+}
+
+/* --- callbacks of a transfer --------------------------------------------------------- */
+static size_t on_header(char *data, size_t one, size_t len, void *arg)
+{
+	struct node *node = arg;
+
+	(void)one;
+	return http_on_head(node->x, data, len) == HTTP_TOOK ? len :
+		CURL_WRITEFUNC_ERROR;
+}
+
+static size_t on_body(char *data, size_t one, size_t len, void *arg)
+{
+	struct node *node = arg;
+
+	(void)one;
+	switch (http_on_body(node->x, data, len)) {
+	case HTTP_TOOK:
+		return len;
+	case HTTP_PAUSE:
+		return CURL_WRITEFUNC_PAUSE;
+	default:
+		return CURL_WRITEFUNC_ERROR;
+	}
+}
+
+static size_t on_send(char *out, size_t one, size_t size, void *arg)
+{
+	struct node *node = arg;
+	int paused = 0;
+	long n = http_on_send(node->x, out, one * size, &paused);
+
+	if (paused)
+		return CURL_READFUNC_PAUSE;
+	return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+static int on_seek(void *arg, curl_off_t at, int origin)
+{
+	struct node *node = arg;
+	struct http_xfer *x = node->x;
+
+	if (x->kind != HTTP_FILE || origin != SEEK_SET || at ||
+	    lseek(x->body_fd, 0, SEEK_SET) < 0)
+		return CURL_SEEKFUNC_FAIL;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* The connection stands, the request is about to be sent: the one place that
+ * knows, and the one that keeps libcurl from sending a write again when a
+ * connection that it reused turns out to be dead. */
+static int on_ready_to_send(void *arg, char *ip, char *local, int port,
+			    int local_port)
+{
+	struct node *node = arg;
+	struct http_xfer *x = node->x;
+	void *ssl = NULL;
+	struct curl_tlssessioninfo *info = NULL;
+
+	(void)ip;
+	(void)local;
+	(void)port;
+	(void)local_port;
+	if (x->hc->o.tls) {
+		curl_easy_getinfo(node->curl, CURLINFO_TLS_SSL_PTR, &info);
+		if (info && info->backend == CURLSSLBACKEND_OPENSSL)
+			ssl = info->internals;
+		if (ssl) {
+			tls_seen_drop(x->seen);
+			x->seen = tls_seen_of(ssl);
+		}
+	}
+	if (x->cert_only)
+		return CURL_PREREQFUNC_ABORT;
+	if (x->sends && x->cls != EFFECT_READ && !x->keyed)
+		return CURL_PREREQFUNC_ABORT;
+	x->sends++;
+	x->sent = x->effect.sent = 1;
+	x->phase = x->kind == HTTP_NONE ? PHASE_WAIT : PHASE_SEND;
+	return CURL_PREREQFUNC_OK;
+}
+
+static CURLcode on_tls(CURL *curl, void *ssl_ctx, void *arg)
+{
+	struct node *node = arg;
+	struct http_xfer *x = node->x;
+	const struct http_options *o = &x->hc->o;
+
+	(void)curl;
+	x->phase = PHASE_TLS;
+	tls_seen_drop(x->seen);
+	x->seen = tls_seen_new(o->server_name ? o->server_name : o->host,
+			       x->hc->where, !o->insecure && !x->cert_only);
+	if (!x->seen || tls_seen_watch(x->seen, ssl_ctx) < 0)
+		return CURLE_OUT_OF_MEMORY;
+	return CURLE_OK;
+}
+
+static int on_progress(void *arg, curl_off_t all, curl_off_t down,
+		       curl_off_t up_all, curl_off_t up)
+{
+	struct node *node = arg;
+	struct http_xfer *x = node->x;
+
+	(void)all;
+	if (x->phase == PHASE_SEND && up_all > 0 && up >= up_all)
+		x->phase = PHASE_WAIT;
+	if (x->max_body < 0 || down <= x->max_body)
+		return 0;
+	http_limit(x, "body is longer than %lld bytes", x->max_body);
+	return 1;
+}
+
+static curl_socket_t on_open(void *arg, curlsocktype purpose,
+			     struct curl_sockaddr *a)
+{
+	(void)arg;
+	(void)purpose;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+/* --- options ---------------------------------------------------------------------------- */
+#define SET(option, value) \
+	(bad |= curl_easy_setopt(curl, option, value) != CURLE_OK)
+
+static struct curl_slist *to_slist(const struct buf *lines,
+				   struct curl_slist *list, int *bad)
+{
+	const char *p = lines->data, *end = p + lines->len;
+
+	for (; p < end; p += strlen(p) + 1) {
+		struct curl_slist *more = curl_slist_append(list, p);
+
+		if (!more)
+			*bad = 1;
+		else
+			list = more;
+	}
+	return list;
+}
+
+static struct curl_slist *add_line(struct curl_slist *list, const char *line,
+				   int *bad)
+{
+	struct curl_slist *more = line ? curl_slist_append(list, line) : list;
+
+	if (line && !more)
+		*bad = 1;
+	return more ? more : list;
+}
+
+/* What each handle of the client has: callbacks, TLS, proxy. */
+static int set_client(struct http_client *hc, struct node *node)
+{
+	const struct http_options *o = &hc->o;
+	CURL *curl = node->curl;
+	int bad = 0;
+
+	SET(CURLOPT_PRIVATE, node);
+	SET(CURLOPT_ERRORBUFFER, node->error);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_PATH_AS_IS, 1L);
+	SET(CURLOPT_USERAGENT, "opsh/" OPSH_VERSION);
+	SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+	SET(CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, node);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, node);
+	SET(CURLOPT_PREREQFUNCTION, on_ready_to_send);
+	SET(CURLOPT_PREREQDATA, node);
+	SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(CURLOPT_XFERINFODATA, node);
+	SET(CURLOPT_NOPROGRESS, 0L);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_PROXY, o->proxy ? o->proxy : "");
+	SET(CURLOPT_NOPROXY, "");
+	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (o->proxy_auth)
+		SET(CURLOPT_PROXYUSERPWD, o->proxy_auth);
+	if (o->socket)
+		SET(CURLOPT_UNIX_SOCKET_PATH, o->socket);
+	SET(CURLOPT_HTTP_VERSION, !o->http2 ? CURL_HTTP_VERSION_1_1 : o->tls ?
+	    CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+	if (o->http2)
+		SET(CURLOPT_PIPEWAIT, 1L);
+	if (hc->slist)
+		SET(CURLOPT_HTTPHEADER, hc->slist);
+	if (!o->tls)
+		return bad;
+	SET(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);	/* look at each certificate */
+	SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	SET(CURLOPT_SSL_CTX_DATA, node);
+	SET(CURLOPT_SSL_VERIFYHOST, o->insecure ? 0L : 2L);
+	SET(CURLOPT_KEYPASSWD, "");	/* no question on the terminal */
+	if (o->ca)
+		SET(CURLOPT_CAINFO, o->ca);
+	if (o->cert)
+		SET(CURLOPT_SSLCERT, o->cert);
+	if (o->cert)
+		SET(CURLOPT_SSLKEY, o->key ? o->key : o->cert);
+	if (hc->connect_to)
+		SET(CURLOPT_CONNECT_TO, hc->connect_to);
+	return bad;
+}
+
+static int make_lists(struct http_client *hc)
+{
+	const struct http_options *o = &hc->o;
+	struct buf b = BUF_INIT;
+	int bad = 0;
+
+	if (!hc->slist) {
+		hc->slist = to_slist(&o->headers, NULL, &bad);
+		hc->slist = add_line(hc->slist, o->auth, &bad);
+		hc->slist = add_line(hc->slist, "Expect:", &bad);
+	}
+	if (!hc->connect_to && o->server_name && o->host) {
+		buf_addf(&b, strchr(o->host, ':') ? "::[%s]:%s" : "::%s:%s",
+			 o->host, o->port);
+		hc->connect_to = add_line(NULL, b.data, &bad);
+		bad |= !buf_ok(&b);
+		buf_release(&b);
+	}
+	return bad;
+}
+
+static struct node *take(struct http_client *hc)
+{
+	struct node *node = hc->idle;
+
+	if (node) {
+		hc->idle = node->next;
+		hc->n_idle--;
+		return node;
+	}
+	if (make_lists(hc) || !(node = mem_zalloc(sizeof *node)))
+		return NULL;
+	node->curl = curl_easy_init();
+	if (node->curl && !set_client(hc, node)) {
+		node->plain = 1;
+		return node;
+	}
+	if (node->curl)
+		curl_easy_cleanup(node->curl);
+	mem_free(node);
+	return NULL;
+}
+
+/* --- multipart ------------------------------------------------------------------------- */
+struct reader { int fd; };
+
+static size_t part_read(char *out, size_t one, size_t size, void *arg)
+{
+	struct reader *r = arg;
+	ssize_t n;
+
+	do
+		n = read(r->fd, out, one * size);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+static int part_seek(void *arg, curl_off_t at, int origin)
+{
+	struct reader *r = arg;
+
+	return lseek(r->fd, (off_t)at, origin) < 0 ? CURL_SEEKFUNC_FAIL :
+		CURL_SEEKFUNC_OK;
+}
+
+static void part_free(void *arg)
+{
+	struct reader *r = arg;
+
+	close(r->fd);
+	mem_free(r);
+}
+
+static int add_part(curl_mime *mime, const struct http_part *p)
+{
+	curl_mimepart *part = curl_mime_addpart(mime);
+	struct reader *r;
+	int bad;
+
+	if (!part)
+		return 1;
+	bad = curl_mime_name(part, p->name) != CURLE_OK;
+	if (p->path) {
+		r = mem_zalloc(sizeof *r);
+		if (!r)
+			return 1;
+		r->fd = open(p->path, O_RDONLY | O_CLOEXEC);
+		if (r->fd < 0 || curl_mime_data_cb(part, p->size, part_read,
+						   part_seek, part_free, r)) {
+			if (r->fd >= 0)
+				close(r->fd);
+			mem_free(r);
+			return 1;
+		}
+	} else {
+		bad |= curl_mime_data(part, p->data.data, p->data.len) !=
+			CURLE_OK;
+	}
+	if (p->filename)
+		bad |= curl_mime_filename(part, p->filename) != CURLE_OK;
+	if (p->type)
+		bad |= curl_mime_type(part, p->type) != CURLE_OK;
+	return bad;
+}
+
+static int make_mime(struct http_xfer *x, CURL *curl)
+{
+	int i, bad;
+
+	x->mime = curl_mime_init(curl);
+	bad = !x->mime;
+	for (i = 0; !bad && i < x->n_parts; i++)
+		bad = add_part(x->mime, &x->parts[i]);
+	return bad;
+}
+
+/* --- beginning an attempt ---------------------------------------------------------------- */
+static int set_body(struct http_xfer *x, CURL *curl)
+{
+	int bad = 0;
+
+	switch (x->kind) {
+	case HTTP_NONE:
+		if (strcmp(x->method, "POST") && strcmp(x->method, "PUT") &&
+		    strcmp(x->method, "PATCH"))
+			break;
+		SET(CURLOPT_POSTFIELDS, "");
+		SET(CURLOPT_POSTFIELDSIZE, 0L);
+		break;
+	case HTTP_MEM:
+		SET(CURLOPT_POSTFIELDS, x->body.data);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.len);
+		break;
+	case HTTP_FILE:
+	case HTTP_CHUNKS:
+		SET(CURLOPT_UPLOAD, 1L);
+		SET(CURLOPT_READFUNCTION, on_send);
+		SET(CURLOPT_READDATA, x->easy);
+		SET(CURLOPT_SEEKFUNCTION, on_seek);
+		SET(CURLOPT_SEEKDATA, x->easy);
+		SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->body_size);
+		break;
+	case HTTP_MIME:
+		bad = make_mime(x, curl);
+		SET(CURLOPT_MIMEPOST, x->mime);
+		break;
+	}
+	if (!strcmp(x->method, "HEAD"))
+		SET(CURLOPT_NOBODY, 1L);
+	else
+		SET(CURLOPT_CUSTOMREQUEST, x->method);
+	return bad;
+}
+
+/* The URL as libcurl takes it: with the name that the certificate carries. */
+static int set_url(struct http_xfer *x, CURL *curl)
+{
+	const struct http_client *hc = x->hc;
+	struct buf b = BUF_INIT;
+	int bad = 0;
+
+	if (!hc->connect_to) {
+		SET(CURLOPT_URL, x->url.data);
+		return bad;
+	}
+	buf_addf(&b, strchr(hc->o.server_name, ':') ? "https://[%s]:%s%s" :
+		 "https://%s:%s%s", hc->o.server_name, hc->o.port,
+		 x->url.data + strlen(hc->origin));
+	if (buf_ok(&b))
+		SET(CURLOPT_URL, b.data);
+	else
+		bad = 1;
+	buf_release(&b);
+	return bad;
+}
+
+static int set_call(struct http_xfer *x, struct node *node)
+{
+	const struct http_client *hc = x->hc;
+	CURL *curl = node->curl;
+	double left = x->connect_timeout - x->dns_took;
+	int bad = set_url(x, curl);
+
+	SET(CURLOPT_CONNECTTIMEOUT_MS, left > 0.001 ? (long)(left * 1000) :
+	    1L);
+	if (strcmp(x->method, "GET") || x->kind != HTTP_NONE) {
+		node->plain = 0;
+		bad |= set_body(x, curl);
+	}
+	if (x->own_headers || x->auth || x->no_auth) {
+		node->plain = 0;
+		x->lines = to_slist(x->own_headers ? &x->headers :
+				    &hc->o.headers, NULL, &bad);
+		if (x->auth || !x->no_auth)
+			x->lines = add_line(x->lines, x->auth ? x->auth :
+					    hc->o.auth, &bad);
+		x->lines = add_line(x->lines, "Expect:", &bad);
+		SET(CURLOPT_HTTPHEADER, x->lines);
+	}
+	if (x->cls != EFFECT_READ) {
+		node->plain = 0;
+		SET(CURLOPT_MAXAGE_CONN, (long)HTTP_IDLE_WRITE);
+	}
+	if (x->max_body >= 0 && x->max_body != HTTP_MAX_BODY) {
+		node->plain = 0;
+		SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)x->max_body);
+	}
+	if (x->retry.each > 0) {
+		node->plain = 0;
+		SET(CURLOPT_TIMEOUT_MS, (long)(x->retry.each * 1000) + 1);
+	}
+	if (x->cert_only) {
+		node->plain = 0;
+		SET(CURLOPT_SSL_VERIFYHOST, 0L);
+		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
+	return bad;
+}
+
+/* Hands the addresses that we have found to libcurl's cache, so that it does
+ * not ask a resolver itself. */
+static struct curl_slist *set_addresses(struct http_xfer *x, CURL *curl,
+					int *failed)
+{
+	struct http_client *hc = x->hc;
+	struct curl_slist *list;
+	struct buf b = BUF_INIT;
+	int bad = 0;
+
+	if (!hc->addrs || !hc->addrs_new)
+		return NULL;
+	buf_addf(&b, "%s:%s:%s", hc->o.proxy ? hc->o.proxy_host : hc->o.host,
+		 hc->o.proxy ? hc->o.proxy_port : hc->o.port, hc->addrs);
+	list = buf_ok(&b) ? curl_slist_append(NULL, b.data) : NULL;
+	buf_release(&b);
+	if (!list)
+		bad = 1;
+	else
+		SET(CURLOPT_RESOLVE, list);
+	hc->addrs_new = bad;
+	*failed |= bad;
+	return list;
+}
+
+int http_curl_start(struct http_xfer *x)
+{
+	struct node *node = take(x->hc);
+	struct curl_slist *addrs;
+	int bad = 0;
+
+	if (!node)
+		return -1;
+	node->x = x;
+	node->error[0] = '\0';
+	x->easy = node;
+	x->starved = x->sends = x->send_waits = x->recv_waits = 0;
+	x->started = loop_now();
+	x->phase = PHASE_CONNECT;
+	addrs = set_addresses(x, node->curl, &bad);
+	bad |= set_call(x, node);
+	x->run_at = &running;
+	x->run_next = running;
+	if (running)
+		running->run_at = &x->run_next;
+	running = x;
+	x->running = 1;
+	if (bad || curl_multi_add_handle(multi, node->curl) != CURLM_OK) {
+		curl_easy_setopt(node->curl, CURLOPT_RESOLVE, NULL);
+		curl_slist_free_all(addrs);
+		node->plain = 0;
+		http_curl_stop(x);
+		return -1;
+	}
+	if (addrs) {
+		/* adding it has read them */
+		curl_easy_setopt(node->curl, CURLOPT_RESOLVE, NULL);
+		curl_slist_free_all(addrs);
+	}
+	settle();
+	return 0;
+}
+
+void http_curl_wake(struct http_xfer *x)
+{
+	struct node *node = x->easy;
+
+	if (!node)
+		return;
+	x->send_waits = x->recv_waits = 0;
+	curl_easy_pause(node->curl, CURLPAUSE_CONT);
+	settle();
+}
+
+void http_curl_forget(struct http_client *hc)
+{
+	struct node *node;
+
+	while ((node = hc->idle)) {
+		hc->idle = node->next;
+		curl_easy_cleanup(node->curl);
+		mem_free(node);
+	}
+	hc->n_idle = 0;
+	curl_slist_free_all(hc->slist);
+	curl_slist_free_all(hc->connect_to);
+	hc->slist = hc->connect_to = NULL;
+}
+
+/* --- the process ------------------------------------------------------------------------------ */
+/* Each connection is a descriptor: the soft limit is for programs that use
+ * select, and we do not. */
+static void raise_files(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= FILES_MAX)
+		return;
+	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > FILES_MAX ?
+		FILES_MAX : r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+}
+
+int http_curl_open(struct err *e)
+{
+	if (users++)
+		return 0;
+	raise_files();
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+		multi = curl_multi_init();
+	if (!multi ||
+	    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
+	    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted) ||
+	    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNS_MAX)) {
+		err_set(e, ERR_LIMIT, "ENOMEM", "cannot set up libcurl");
+		http_curl_close();
+		return -1;
+	}
+	return 0;
+}
+
+void http_curl_close(void)
+{
+	if (--users)
+		return;
+	if (multi)
+		curl_multi_cleanup(multi);
+	multi = NULL;
+	want_at = INFINITY;
+	loop_timer_free(timer);
+	timer = NULL;
+	curl_global_cleanup();
+}

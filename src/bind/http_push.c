@@ -1,0 +1,277 @@
+/*
+ * http_push: a response as Lua sees it: status, headers, body, timing, the
+ * certificate. `json` is a field that is parsed when it is first asked for: the
+ * metatable's __index does it, a function that opsh.http gives.
+ */
+#include "bind/http.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/lx.h"
+
+/* --- headers ------------------------------------------------------------------- */
+/* Pushes the name in small letters. */
+static void push_name(lua_State *L, const char *s, size_t len)
+{
+	char small[64];
+	luaL_Buffer b;
+	size_t i;
+
+	if (len <= sizeof small) {
+		for (i = 0; i < len; i++)
+			small[i] = (char)tolower((unsigned char)s[i]);
+		lua_pushlstring(L, small, len);
+		return;
+	}
+	luaL_buffinit(L, &b);
+	for (i = 0; i < len; i++)
+		luaL_addchar(&b, (char)tolower((unsigned char)s[i]));
+	luaL_pushresult(&b);
+}
+
+/* name and value on top go into headers at idx: joined with one before. */
+static void add_header(lua_State *L, int idx)
+{
+	lua_pushvalue(L, -2);
+	if (lua_rawget(L, idx) == LUA_TNIL) {
+		lua_pop(L, 1);
+		lua_rawset(L, idx);
+		return;
+	}
+	lua_pushliteral(L, ", ");
+	lua_pushvalue(L, -3);	/* -- name value old ", " value */
+	lua_concat(L, 3);
+	lua_remove(L, -2);
+	lua_rawset(L, idx);
+}
+
+/* Calls for each "Name: value" of the final head. */
+static const char *next_line(const char *p, const char *end,
+			     const char **name, size_t *nlen,
+			     const char **value, size_t *vlen)
+{
+	while (p < end) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = eol ? eol : end;
+		const char *colon = memchr(p, ':', (size_t)(stop - p));
+
+		*name = p;
+		p = eol ? eol + 1 : end;
+		if (!colon || colon == *name || !strncmp(*name, "HTTP/", 5))
+			continue;
+		*nlen = (size_t)(colon - *name);
+		for (colon++; colon < stop && (*colon == ' ' ||
+					       *colon == '\t'); colon++)
+			;
+		while (stop > colon && (stop[-1] == '\r' || stop[-1] == ' ' ||
+					stop[-1] == '\t'))
+			stop--;
+		*value = colon;
+		*vlen = (size_t)(stop - colon);
+		return p;
+	}
+	return NULL;
+}
+
+/* -- headers, headers_list */
+static void push_headers(lua_State *L, const struct http_xfer *x)
+{
+	const char *p = x->head.data, *end = p + x->head.len, *name, *value;
+	size_t nlen = 0, vlen = 0;
+	int n = 0, at;
+
+	lua_createtable(L, 0, 12);
+	lua_createtable(L, 12, 0);
+	at = lua_gettop(L);
+	while ((p = next_line(p, end, &name, &nlen, &value, &vlen))) {
+		lua_createtable(L, 2, 0);
+		push_name(L, name, nlen);
+		lua_pushlstring(L, value, vlen);
+		lua_pushvalue(L, -2);
+		lua_rawseti(L, at + 1, 1);
+		lua_pushvalue(L, -1);
+		lua_rawseti(L, at + 1, 2);
+		add_header(L, at - 1);
+		lua_rawseti(L, at, ++n);
+	}
+}
+
+/* --- the certificate --------------------------------------------------------------- */
+static void set_str(lua_State *L, const char *name, const char *value)
+{
+	lua_pushstring(L, value);
+	lua_setfield(L, -2, name);
+}
+
+static void set_time(lua_State *L, const char *name, long long at)
+{
+	time_t t = (time_t)at;
+	char text[40];
+	struct tm tm;
+
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+	set_str(L, name, text);
+}
+
+static void set_num(lua_State *L, const char *name, double v)
+{
+	lua_pushnumber(L, v);
+	lua_setfield(L, -2, name);
+}
+
+/* Sets the fields of one certificate in the table on top. */
+static void set_cert(lua_State *L, const struct tls_cert *c)
+{
+	set_str(L, "subject", c->subject);
+	set_str(L, "issuer", c->issuer);
+	set_str(L, "serial", c->serial);
+	set_str(L, "sha256", c->sha256);
+	set_time(L, "not_before", c->not_before);
+	set_time(L, "not_after", c->not_after);
+	set_num(L, "days_left", (double)(c->not_after -
+					 (long long)time(NULL)) / 86400);
+}
+
+static void set_names(lua_State *L, const char *names)
+{
+	const char *p = names, *comma;
+	int n = 0;
+
+	lua_newtable(L);
+	for (; *p; p = comma + 2) {
+		comma = strstr(p, ", ");
+		lua_pushlstring(L, p, comma ? (size_t)(comma - p) : strlen(p));
+		lua_rawseti(L, -2, ++n);
+		if (!comma)
+			break;
+	}
+	lua_setfield(L, -2, "names");
+}
+
+void http_push_certificate(lua_State *L, struct tls_seen *s)
+{
+	struct err e;
+	int i;
+
+	lua_createtable(L, 0, 14);
+	if (s->n)
+		set_cert(L, &s->certs[0]);
+	set_names(L, s->names);
+	set_str(L, "protocol", s->protocol);
+	set_str(L, "cipher", s->cipher);
+	lua_pushboolean(L, !s->verify);
+	lua_setfield(L, -2, "verified");
+	if (s->verify) {
+		tls_seen_refused(s, &e);
+		set_str(L, "problem", e.message);
+		set_str(L, "code", e.code);
+	}
+	lua_createtable(L, s->n, 0);
+	for (i = 0; i < s->n; i++) {
+		lua_createtable(L, 0, 8);
+		set_cert(L, &s->certs[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_setfield(L, -2, "chain");
+}
+
+/* --- the response ---------------------------------------------------------------------- */
+static void set_timing(lua_State *L, const struct http_timing *t)
+{
+	lua_createtable(L, 0, 5);
+	set_num(L, "dns", t->dns);
+	set_num(L, "connect", t->connect);
+	set_num(L, "tls", t->tls);
+	set_num(L, "first_byte", t->first_byte);
+	set_num(L, "total", t->total);
+	lua_setfield(L, -2, "timing");
+}
+
+int http_push(lua_State *L, struct http_xfer *x)
+{
+	static const char *const versions[] = { "1.0", "1.1", "2" };
+
+	if (x->cert_only) {
+		http_push_certificate(L, x->seen);
+		return 1;
+	}
+	lua_createtable(L, 0, 12);
+	lua_pushinteger(L, x->status);
+	lua_setfield(L, -2, "status");
+	push_headers(L, x);
+	lua_setfield(L, -3, "headers_list");
+	lua_setfield(L, -2, "headers");
+	if (!x->to && !x->streamed) {
+		lua_pushlstring(L, x->in.data, x->in.len);
+		lua_setfield(L, -2, "body");
+	}
+	if (x->to) {
+		set_str(L, "file", x->to);
+		lua_pushinteger(L, (lua_Integer)x->got);
+		lua_setfield(L, -2, "size");
+	}
+	set_timing(L, &x->timing);
+	if (x->seen && x->seen->n) {
+		http_push_certificate(L, x->seen);
+		lua_setfield(L, -2, "certificate");
+	}
+	lua_pushlstring(L, x->url.data, x->url.len);
+	lua_setfield(L, -2, "url");
+	set_str(L, "version", versions[x->version]);
+	lua_pushboolean(L, x->status < 400);
+	lua_setfield(L, -2, "ok");
+	if (x->attempt - x->followed > 1) {
+		lua_pushinteger(L, x->attempt - x->followed);
+		lua_setfield(L, -2, "attempts");
+	}
+	luaL_setmetatable(L, HTTP_RESPONSE);
+	return 1;
+}
+
+/* response_index(f): f(response, name) gives the fields that are made when they
+ * are asked for */
+static int l_response_index(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	luaL_getmetatable(L, HTTP_RESPONSE);
+	lua_pushvalue(L, 1);
+	lua_setfield(L, -2, "__index");
+	return 0;
+}
+
+/* tostring(response) -> "200 (12 bytes)" */
+static int l_response_tostring(lua_State *L)
+{
+	lua_Integer status;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_pushliteral(L, "status");
+	lua_rawget(L, 1);
+	status = lua_tointeger(L, -1);
+	lua_pushliteral(L, "body");
+	lua_rawget(L, 1);
+	lua_pushfstring(L, "%I (%I bytes)", (LUAI_UACINT)status,
+			(LUAI_UACINT)lua_rawlen(L, -1));
+	return 1;
+}
+
+void http_open_push(lua_State *L)
+{
+	static const luaL_Reg meta[] = {
+		{ "__tostring", l_response_tostring }, { NULL, NULL }
+	};
+	static const luaL_Reg funcs[] = {
+		{ "response_index", l_response_index }, { NULL, NULL }
+	};
+
+	lx_metatable(L, HTTP_RESPONSE, NULL, meta);
+	/* records and output take it for a table of fields, as every result */
+	luaL_getmetatable(L, HTTP_RESPONSE);
+	lua_pushliteral(L, "opsh.result");
+	lua_setfield(L, -2, "__name");
+	lua_pop(L, 1);
+	lx_setfuncs(L, funcs);
+}

@@ -1,0 +1,481 @@
+/*
+ * http_xfer: the life of a transfer: addresses, attempts, redirects, the bytes
+ * of its response with their limits. Knows neither libcurl nor Lua; what an end
+ * means is judged in http_end.c.
+ */
+#include "bind/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+
+/* --- life -------------------------------------------------------------------- */
+void http_xfer_init(struct http_xfer *x, struct http_client *hc)
+{
+	x->hc = hc;
+	x->body_fd = x->to_fd = -1;
+	x->timeout = hc->o.timeout;
+	x->connect_timeout = hc->o.connect_timeout;
+	x->max_body = hc->o.max_body;
+	x->retry.attempts = 1;
+	x->began = loop_now();
+	buf_init(&x->url);
+	buf_init(&x->text);
+	buf_init(&x->headers);
+	buf_init(&x->body);
+	buf_init(&x->head);
+	buf_init(&x->in);
+}
+
+static void forget_wait(struct http_xfer *x)
+{
+	struct http_xfer **at = &x->hc->waiting;
+
+	while (*at && *at != x)
+		at = &(*at)->next;
+	if (*at)
+		*at = x->next;
+}
+
+void http_stop(struct http_xfer *x)
+{
+	if (x->hc)
+		forget_wait(x);
+	loop_timer_free(x->later);
+	x->later = NULL;
+	http_curl_stop(x);
+	http_file_drop(x);
+}
+
+static void wipe(struct buf *b)
+{
+	if (b->cap)
+		mem_wipe(b->data, b->cap);
+	buf_release(b);
+}
+
+static void free_part(struct http_part *p)
+{
+	mem_free(p->name);
+	mem_free(p->filename);
+	mem_free(p->type);
+	mem_free(p->path);
+	wipe(&p->data);
+}
+
+void http_xfer_release(struct http_xfer *x)
+{
+	int i;
+
+	http_stop(x);
+	effect_abandon(&x->effect);
+	buf_release(&x->url);
+	buf_release(&x->text);
+	wipe(&x->headers);
+	buf_release(&x->body);
+	buf_release(&x->head);
+	buf_release(&x->in);
+	if (x->auth)
+		mem_wipe(x->auth, strlen(x->auth));
+	mem_free(x->auth);
+	mem_free(x->body_path);
+	if (x->body_fd >= 0)
+		close(x->body_fd);
+	x->body_fd = -1;
+	for (i = 0; i < x->n_parts; i++)
+		free_part(&x->parts[i]);
+	mem_free(x->parts);
+	x->parts = NULL;
+	x->n_parts = 0;
+	mem_free(x->to);
+	tls_seen_drop(x->seen);
+	x->seen = NULL;
+	x->auth = x->body_path = x->to = NULL;
+}
+
+/* --- addresses ------------------------------------------------------------------ */
+static void start(struct http_xfer *x);
+
+static void on_addresses(void *arg, const struct loop_addr *addrs, int n,
+			 const struct err *e)
+{
+	struct http_client *hc = arg;
+	struct http_xfer *x, *list = hc->waiting;
+	char text[INET6_ADDRSTRLEN];
+	struct buf b = BUF_INIT;
+	int i;
+
+	hc->resolve = NULL;
+	hc->waiting = NULL;
+	for (i = 0; i < n; i++) {
+		if (getnameinfo((const struct sockaddr *)&addrs[i].addr,
+				addrs[i].len, text, sizeof text, NULL, 0,
+				NI_NUMERICHOST))
+			continue;
+		buf_addf(&b, strchr(text, ':') ? "%s[%s]" : "%s%s",
+			 b.len ? "," : "", text);
+	}
+	mem_free(hc->addrs);
+	hc->addrs = b.len && buf_ok(&b) ? mem_strdup(b.data) : NULL;
+	hc->addrs_new = 1;
+	hc->addrs_at = loop_now();
+	buf_release(&b);
+	while ((x = list)) {
+		list = x->next;
+		x->dns_took += loop_now() - x->dns_began;
+		if (hc->addrs) {
+			start(x);
+			continue;
+		}
+		snprintf(x->fault, sizeof x->fault, "%s",
+			 n ? "out of memory" : e->message);
+		http_ended(x, n || e->kind == ERR_LIMIT ? HTTP_F_MEMORY :
+			   HTTP_F_DNS, 0);
+	}
+}
+
+void http_dns_forget(struct http_client *hc)
+{
+	if (hc->resolve)
+		loop_resolve_abandon(hc->resolve);
+	hc->resolve = NULL;
+	mem_free(hc->addrs);
+	hc->addrs = NULL;
+}
+
+/* The host to connect to, when a resolver has to be asked for it. */
+static const char *unresolved(const struct http_client *hc)
+{
+	const char *host = hc->o.proxy ? hc->o.proxy_host : hc->o.host;
+	unsigned char raw[16];
+
+	if (hc->o.socket || !strcasecmp(host, "localhost") ||
+	    inet_pton(AF_INET, host, raw) == 1 ||
+	    inet_pton(AF_INET6, host, raw) == 1)
+		return NULL;
+	return host;
+}
+
+static void start(struct http_xfer *x)
+{
+	if (http_curl_start(x) == 0)
+		return;
+	snprintf(x->fault, sizeof x->fault, "out of memory");
+	http_ended(x, HTTP_F_MEMORY, 0);
+}
+
+void http_go(struct http_xfer *x)
+{
+	struct http_client *hc = x->hc;
+	const char *host = unresolved(hc);
+
+	x->attempt++;
+	buf_clear(&x->head);
+	buf_clear(&x->in);
+	x->status = x->head_lines = x->head_done = x->discard = 0;
+	x->head_bytes = x->start_len = 0;
+	x->got = 0;
+	if (x->kind == HTTP_FILE)
+		lseek(x->body_fd, 0, SEEK_SET);
+	if (!host || (hc->addrs &&
+		      loop_now() - hc->addrs_at < HTTP_DNS_FRESH)) {
+		start(x);
+		return;
+	}
+	x->phase = PHASE_DNS;
+	x->dns_began = loop_now();
+	if (!hc->resolve)
+		hc->resolve = loop_resolve_new(host, hc->o.proxy ?
+			hc->o.proxy_port : hc->o.port, on_addresses, hc);
+	if (hc->resolve) {
+		x->next = hc->waiting;
+		hc->waiting = x;
+		return;
+	}
+	snprintf(x->fault, sizeof x->fault, "out of memory");
+	http_ended(x, HTTP_F_MEMORY, 0);
+}
+
+/* --- what comes ------------------------------------------------------------------- */
+void http_limit(struct http_xfer *x, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (x->err.kind != ERR_NONE)
+		return;
+	err_set(&x->err, ERR_LIMIT, "", "response of '%s': ", x->hc->where);
+	n = (int)strlen(x->err.message);
+	va_start(ap, fmt);
+	vsnprintf(x->err.message + n, sizeof x->err.message - (size_t)n, fmt,
+		  ap);
+	va_end(ap);
+	x->err.phase = PHASE_READ;
+}
+
+const char *http_header(const struct http_xfer *x, const char *name,
+			size_t *len)
+{
+	size_t want = strlen(name);
+	const char *p = x->head.data, *end = p + x->head.len, *eol;
+
+	for (; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!eol)
+			break;
+		if ((size_t)(eol - p) <= want || p[want] != ':' ||
+		    strncasecmp(p, name, want))
+			continue;
+		for (p += want + 1; p < eol && (*p == ' ' || *p == '\t'); p++)
+			;
+		*len = (size_t)(eol - p);
+		while (*len && (p[*len - 1] == '\r' || p[*len - 1] == ' '))
+			--*len;
+		return p;
+	}
+	return NULL;
+}
+
+static int is_redirect(const struct http_xfer *x)
+{
+	size_t len;
+
+	return x->followed < x->follow &&
+		(x->status == 301 || x->status == 302 || x->status == 303 ||
+		 x->status == 307 || x->status == 308) &&
+		http_header(x, "location", &len);
+}
+
+static int may_try_again(const struct http_xfer *x)
+{
+	if (x->attempt - x->followed >= x->retry.attempts)
+		return 0;
+	return (x->cls == EFFECT_READ || x->keyed) && x->kind != HTTP_CHUNKS;
+}
+
+static int busy_status(const struct http_xfer *x)
+{
+	return (x->status == 429 || x->status == 502 || x->status == 503 ||
+		x->status == 504) && !(x->n_expect && http_expected(x));
+}
+
+enum http_take http_on_head(struct http_xfer *x, const char *line, size_t len)
+{
+	x->phase = PHASE_READ;
+	x->head_bytes += len;
+	if (++x->head_lines > HTTP_MAX_LINES) {
+		http_limit(x, "more than %d header lines", HTTP_MAX_LINES);
+		return HTTP_STOP;
+	}
+	if (x->head_bytes > HTTP_MAX_HEAD) {
+		http_limit(x, "headers are longer than %d bytes",
+			   HTTP_MAX_HEAD);
+		return HTTP_STOP;
+	}
+	if (x->head_done)
+		return HTTP_TOOK;	/* trailers */
+	if (len > 9 && !strncmp(line, "HTTP/", 5)) {
+		const char *p = memchr(line, ' ', len);
+
+		buf_clear(&x->head);
+		x->status = p ? (int)strtol(p, NULL, 10) : 0;
+	}
+	if (len > 2 || (len && line[0] != '\r' && line[0] != '\n')) {
+		buf_add(&x->head, line, len);
+		return HTTP_TOOK;
+	}
+	if (x->status < 200)
+		return HTTP_TOOK;
+	x->head_done = 1;
+	x->discard = is_redirect(x) || (busy_status(x) && may_try_again(x));
+	if (x->progress && !x->discard)
+		x->progress(x);
+	return HTTP_TOOK;
+}
+
+static void keep_start(struct http_xfer *x, const char *data, size_t len)
+{
+	size_t room = sizeof x->start - x->start_len;
+
+	if (len > room)
+		len = room;
+	memcpy(x->start + x->start_len, data, len);
+	x->start_len += len;
+}
+
+enum http_take http_on_body(struct http_xfer *x, const char *data, size_t len)
+{
+	if (x->streamed && x->in.len >= HTTP_HIGH) {
+		x->recv_waits = 1;
+		return HTTP_PAUSE;
+	}
+	x->got += (long long)len;
+	if (x->max_body >= 0 && x->got > x->max_body) {
+		http_limit(x, "body is longer than %lld bytes", x->max_body);
+		return HTTP_STOP;
+	}
+	if (x->start_len < sizeof x->start)
+		keep_start(x, data, len);
+	if (x->discard)
+		return HTTP_TOOK;
+	if (x->to && http_expected(x))
+		return http_file_write(x, data, len) ? HTTP_STOP : HTTP_TOOK;
+	if (x->to)
+		return HTTP_TOOK;
+	buf_add(&x->in, data, len);
+	if (!buf_ok(&x->in)) {
+		err_set(&x->err, ERR_LIMIT, "ENOMEM", "out of memory for the "
+			"response of '%s'", x->hc->where);
+		x->err.phase = PHASE_READ;
+		return HTTP_STOP;
+	}
+	if (x->progress)
+		x->progress(x);
+	return HTTP_TOOK;
+}
+
+static long send_file(struct http_xfer *x, char *out, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = read(x->body_fd, out, size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		err_set(&x->err, ERR_IO, "", "cannot read '%s': %s",
+			x->body_path, strerror(errno));
+		x->err.phase = PHASE_SEND;
+	}
+	if (n == 0)
+		x->phase = PHASE_WAIT;
+	return (long)n;
+}
+
+long http_on_send(struct http_xfer *x, char *out, size_t size, int *paused)
+{
+	size_t n = x->body.len - x->body_at;
+
+	if (x->kind == HTTP_FILE)
+		return send_file(x, out, size);
+	if (!n && !x->body_ended) {
+		*paused = x->send_waits = 1;
+		if (x->progress)
+			x->progress(x);
+		return 0;
+	}
+	if (!n)
+		x->phase = PHASE_WAIT;
+	if (n > size)
+		n = size;
+	memcpy(out, x->body.data + x->body_at, n);
+	x->body_at += n;
+	if (x->body_at == x->body.len) {
+		buf_clear(&x->body);
+		x->body_at = 0;
+	}
+	return (long)n;
+}
+
+/* --- the end of an attempt ------------------------------------------------------------ */
+static void finish(struct http_xfer *x)
+{
+	x->over = 1;
+	x->done(x);
+}
+
+static void on_later(void *arg)
+{
+	struct http_xfer *x = arg;
+
+	loop_timer_free(x->later);
+	x->later = NULL;
+	http_go(x);
+}
+
+/* Plans the next attempt: 1, or 0 when there is no time or sense in it. */
+static int try_again(struct http_xfer *x)
+{
+	double wait = x->retry.delay;
+	int i;
+
+	if (!may_try_again(x))
+		return 0;
+	for (i = 1; i < x->attempt - x->followed; i++)
+		wait *= x->retry.factor;
+	if (wait > x->retry.max_delay)
+		wait = x->retry.max_delay;
+	if (x->retry_after > wait)
+		wait = x->retry_after;
+	if (loop_now() + wait >= x->until)
+		return 0;
+	http_file_drop(x);
+	x->later = loop_timer_new(wait, 0, on_later, x);
+	x->phase = PHASE_WAIT;
+	return x->later != NULL;
+}
+
+static int redirect(struct http_xfer *x)
+{
+	char url[4096];
+	const char *to;
+	size_t len;
+
+	if (!is_redirect(x))
+		return 0;
+	to = http_header(x, "location", &len);
+	if (len >= sizeof url)
+		return 0;
+	memcpy(url, to, len);
+	url[len] = '\0';
+	if (http_curl_follow(x, url) != 1)
+		return 0;
+	if (!buf_ok(&x->url)) {
+		http_judge_fault(x, HTTP_F_MEMORY, 0);
+		return 0;
+	}
+	x->followed++;
+	http_go(x);
+	return 1;
+}
+
+void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno)
+{
+	struct err mine = x->err;
+
+	if (x->cert_only && fault == HTTP_F_OURS && x->seen && x->seen->n) {
+		finish(x);
+		return;
+	}
+	if (fault != HTTP_OK) {
+		if (fault == HTTP_F_CONNECT || fault == HTTP_F_TIMEOUT)
+			x->hc->addrs_at = -HTTP_DNS_FRESH;
+		http_judge_fault(x, fault, os_errno);
+		if (mine.kind == ERR_NONE && fault != HTTP_F_PROTOCOL &&
+		    fault != HTTP_F_MEMORY && fault != HTTP_F_LIMIT &&
+		    fault != HTTP_F_TLS && fault != HTTP_F_TLS_FILE &&
+		    try_again(x)) {
+			memset(&x->err, 0, sizeof x->err);
+			return;
+		}
+		finish(x);
+		return;
+	}
+	if (redirect(x))
+		return;
+	if (busy_status(x) && try_again(x))
+		return;
+	if (x->err.kind == ERR_NONE)
+		http_judge_status(x);
+	if (x->err.kind == ERR_NONE && x->to) {
+		http_file_finish(x);
+		return;
+	}
+	finish(x);
+}
