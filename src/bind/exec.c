@@ -89,6 +89,10 @@ static int push_shown(lua_State *L, struct exec_job *j)
 		lua_pushinteger(L, 2);
 		lua_pushlstring(L, o->data.data + o->shown, n);
 		o->shown += n;
+		if (o->data.data[o->shown - 1] != '\n') {
+			lua_pushliteral(L, "\n");	/* it ends without */
+			lua_concat(L, 2);
+		}
 		return 1;
 	}
 	return 0;

@@ -71,7 +71,8 @@ struct exec_job {
 	int n;
 	struct exec_out out[2];	/* stdout of the last, stderr of all */
 	struct exec_in in;
-	struct loop_timer *deadline, *killer, *asker, *linger;	/* owned */
+	struct loop_timer *deadline, *killer, *asker, *linger,
+		*patience;	/* owned */
 	struct exec_wait *waits;
 	double timeout, kill_after;	/* timeout 0: none */
 	double began, ended;	/* loop_now() */
@@ -79,6 +80,7 @@ struct exec_job {
 	int accept_any;
 	int live;
 	enum exec_why why;
+	int asked_patience;	/* once */
 	int termed, killed;	/* TERM, KILL was sent by us */
 	int held;		/* a pipe was still open at the end */
 	int done;
@@ -121,6 +123,9 @@ void exec_kill(struct exec_job *j, enum exec_why why, int now);
 void exec_release(struct exec_job *j);
 /* Reads what is there (after something was taken). */
 void exec_resume(struct exec_job *j, int i);
+/* Its stdout has ended: may who took it wait for its own end? Wakes after
+ * kill_after. */
+int exec_patience(struct exec_job *j);
 void exec_signal(struct exec_job *j, int sig);	/* to its groups */
 /* More for its stdin; `ends` closes it after that. 0 or -1 (memory). */
 int exec_feed(struct exec_job *j, const char *data, size_t len, int ends);

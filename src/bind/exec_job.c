@@ -22,6 +22,7 @@
 
 #define ASK_EVERY 0.02	/* seconds: what no descriptor tells */
 #define GIVE_UP 2.0	/* seconds after KILL */
+#define KILLED_MS 300	/* that a killed program is waited for, at most */
 #define CHUNK 65536
 #define AT_ONCE 16	/* chunks a turn: others want theirs */
 
@@ -253,10 +254,26 @@ static void signal_tree(struct exec_job *j, int sig)
 	spawn_tree_signal(&j->tree, sig);
 }
 
+/* All were killed: they are gone in a moment, unless one hangs in the kernel. */
+static void await_killed(struct exec_job *j)
+{
+	int i, all, tries;
+
+	for (tries = 0; tries < KILLED_MS; tries++) {
+		for (i = 0, all = 1; i < j->n; i++)
+			all &= stage_exited(&j->stages[i]);
+		if (all)
+			return;
+		usleep(1000);
+	}
+}
+
 static void job_finish(struct exec_job *j)
 {
 	int i;
 
+	if (j->killed)
+		await_killed(j);
 	j->held = j->out[0].fd >= 0 || j->out[1].fd >= 0;
 	if (j->held && !j->killed)
 		exec_signal(j, SIGKILL);
@@ -272,6 +289,7 @@ static void job_finish(struct exec_job *j)
 	drop_timer(&j->killer);
 	drop_timer(&j->asker);
 	drop_timer(&j->linger);
+	drop_timer(&j->patience);
 	j->ended = loop_now();
 	j->done = 1;
 	exec_settle(j);
@@ -358,6 +376,23 @@ static void on_exit_of(void *arg, int events, int status)
 		job_look(s->job);
 }
 
+static void on_impatient(void *arg)
+{
+	struct exec_job *j = arg;
+
+	drop_timer(&j->patience);
+	exec_wake(j, EXEC_STDOUT);
+}
+
+int exec_patience(struct exec_job *j)
+{
+	if (j->done || j->asked_patience)
+		return !j->done && j->patience;
+	j->asked_patience = 1;
+	j->patience = loop_timer_new(j->kill_after, 0, on_impatient, j);
+	return j->patience != NULL;
+}
+
 /* --- TERM and KILL ------------------------------------------------------------- */
 static void on_give_up(void *arg)
 {
@@ -417,7 +452,7 @@ static void on_deadline(void *arg)
 
 void exec_release(struct exec_job *j)
 {
-	int i, tries;
+	int i;
 
 	exec_drop_waits(j);
 	if (j->stages && !j->done) {
@@ -425,15 +460,6 @@ void exec_release(struct exec_job *j)
 		j->killed = 1;
 		if (!j->why)
 			j->why = EXEC_CLOSED;
-		for (tries = 0; tries < 1000; tries++) {
-			int all = 1;
-
-			for (i = 0; i < j->n; i++)
-				all &= stage_exited(&j->stages[i]);
-			if (all)
-				break;
-			usleep(1000);
-		}
 		job_finish(j);
 	}
 	for (i = 0; i < 2; i++) {

@@ -66,9 +66,10 @@ static int next_k(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	lua_settop(L, 1);
 	while (!push_line(L, o)) {
-		if (o->fd < 0)
+		if (o->fd < 0 && !exec_patience(j))
 			return 0;
-		need_more(L, j);
+		if (o->fd >= 0)
+			need_more(L, j);
 		exec_await(L, j, EXEC_STDOUT, 0, -1, ctx, next_k);
 	}
 	return 1;

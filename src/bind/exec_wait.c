@@ -60,12 +60,26 @@ void exec_drop_waits(struct exec_job *j)
 		end_wait(j->waits);
 }
 
+/* The wait has no more time, the process goes on. */
+static void set_late(const struct exec_job *j, struct op *op, int what)
+{
+	err_set(&op->err, ERR_TIMEOUT, "", what == EXEC_END ? "'%s' has not "
+		"ended within %g s, and goes on" : "'%s' has not read its "
+		"stdin within %g s, and goes on", j->stages[0].name,
+		op->timeout);
+	op->err.phase = what == EXEC_END ? PHASE_WAIT : PHASE_SEND;
+	snprintf(op->err.target, sizeof op->err.target, "%s", j->target->name);
+	snprintf(op->err.op, sizeof op->err.op, "%s", j->verb);
+}
+
 static enum op_answer wait_cancel(struct op *op)
 {
 	struct exec_wait *w = (struct exec_wait *)op;
 	struct exec_job *j = w->job;
 
 	if (!j || j->done || !w->owner) {
+		if (j && op->err.kind == ERR_TIMEOUT && !op->cancelled)
+			set_late(j, op, w->what);
 		unlink_wait(w);
 		return OP_NOW;
 	}
