@@ -190,10 +190,12 @@ examples() {
 	for file in "$t_root"/playbooks/*/*.lua "$t_root"/examples/scripts/*.lua; do
 		t_ok "check ${file#"$t_root/"}" "$opsh" check "$file"
 	done
-	t_ok 'check of a system' "$opsh" check \
-		"$t_root/examples/systems/airline-tracking/opsh.lua"
-	o targets --targets "$t_root/examples/systems/airline-tracking/opsh.lua"
-	t_match 'its targets' "$(cat "$out")" '*cache*postgres*kafka*'
+	for file in "$t_root"/examples/systems/*/opsh.lua; do
+		t_ok "check ${file#"$t_root/"}" "$opsh" check "$file"
+		o targets --targets "$file"
+		t_is "targets of ${file#"$t_root/"}: exit" "$rc" 0
+		t_match 'they are listed' "$(cat "$out")" '*orchestrator*rows)*'
+	done
 	o run "$t_root/examples/scripts/ttl-report.lua"
 	t_is 'ttl-report: exit' "$rc" 0
 	o run "$t_root/examples/scripts/one-flight.lua" UAL7

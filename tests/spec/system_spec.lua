@@ -85,3 +85,66 @@ describe("system", function()
 		end)
 	end)
 end)
+
+-- What the targets files of the examples must have in common: the playbooks read
+-- them all.
+describe("the systems of the examples", function()
+	local SYSTEMS = { "airline-tracking", "movie-booking", "saga-microservices",
+		"festivals", "flash-sale" }
+
+	local function each(f)
+		for _, name in ipairs(SYSTEMS) do
+			with("examples/systems/" .. name .. "/opsh.lua", function(system)
+				f(system, name)
+			end)
+		end
+	end
+
+	it("load, and name what there is", function()
+		each(function(system, name)
+			eq(system.protected, true, name)
+			eq(system.environment, "production", name)
+			local kinds = {}
+			for _, row in ipairs(system.targets()) do
+				kinds[row.kind] = true
+				ok(row.description, name .. ": " .. row.name)
+				ok(row.address ~= "", name .. ": " .. row.name)
+			end
+			ok(kinds.http and (kinds.compose or kinds.kubernetes), name)
+			ok(next(system.services) and #system.contacts.escalation > 0, name)
+		end)
+	end)
+
+	it("have services that can be asked or found", function()
+		each(function(system, name)
+			for service, def in pairs(system.services) do
+				ok(def.target or def.deployment or def.unit or def.container,
+					name .. ": " .. service)
+			end
+		end)
+	end)
+
+	it("have limits with their severity", function()
+		each(function(system, name)
+			for rule, row in pairs(system.thresholds) do
+				local limit = row.above or row.below
+				ok(type(limit) == "number", name .. ": " .. rule)
+				ok(type(row.severity) == "string", name .. ": " .. rule)
+				eq(row.query == nil or type(row.query) == "string", true, rule)
+			end
+		end)
+	end)
+
+	it("hold no secret", function()
+		for _, name in ipairs(SYSTEMS) do
+			local path = "examples/systems/" .. name .. "/opsh.lua"
+			local text = assert(io.open(path)):read "a"
+			for field, value in text:gmatch "([%l_]+)%s*=%s*([^%s{,]+)" do
+				if field:find "password" or field:find "token" then
+					ok(value:find "^secret%.env", name .. ": " .. field)
+				end
+			end
+			ok(not text:find "//[^/\"]*:[^/\"]*@", name .. ": URL with a password")
+		end
+	end)
+end)

@@ -30,6 +30,8 @@ return {
       description = "summaries by the language model" },
     prometheus = { kind = "http", url = "http://" .. host .. ":9090",
       description = "metrics and alerts" },
+    grafana = { kind = "http", url = "http://" .. host .. ":3000",
+      description = "dashboards" },
     aeroapi = { kind = "http", url = "https://aeroapi.flightaware.com",
       description = "FlightAware, where positions come from" },
     orchestrator = { kind = "compose", file = "docker-compose.yml",
@@ -57,7 +59,8 @@ return {
 
   -- Alert rules of section 2: limit, for how long, how bad.
   thresholds = {
-    service_down = { minutes = 1, severity = "P0" },
+    service_down = { below = 1, minutes = 1, severity = "P0",
+      query = 'up{job=~".*-service"}' },
     error_rate = { above = 0.05, minutes = 5, severity = "P1",
       critical_above = 0.10,
       query = 'rate(http_server_requests_seconds_count{status=~"5.."}[5m])'
@@ -71,12 +74,20 @@ return {
     registrations = { below = 3, severity = "P1" },
     memory_gb = { below = 8, severity = "P3" },
     cores = { below = 4, severity = "P3" },
+    backup_days = { above = 30, unit = "days", severity = "P3" },
   },
 
   patterns = {
     flight_cache = "flights::*",
     one_flight = "flights::UAL123",
     log_errors = "ERROR|WARN",
+    server_errors = "500 Internal Server Error",
+    slow_queries = "duration.*ms",
+    gateway_registration = "/eureka/apps/API-GATEWAY",
+    one_flight_path = "/api/v1/flight/UAL123",
+    origin_health = "/aeroapi/health",
+    consumer_group = "llm-summary-consumer-group",
+    backups = "/backups/airline_tracker_*.sql.gz",
   },
 
   contacts = {
