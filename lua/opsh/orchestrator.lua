@@ -24,10 +24,12 @@ M.kinds = { "compose", "kubernetes", "local" }
 ---@field exit_code? integer of its last end
 ---@field signal? integer that ended it
 ---@field reason? string one word: OOMKilled, CrashLoopBackOff, ImagePullBackOff
+---@field last_reason? string why it ended last, when it has run before
 ---@field message? string what the orchestrator says of it
 ---@field image? string
 ---@field ports? string[] such as "127.0.0.1:8080->80"
 ---@field node? string
+---@field leaving? boolean it is ending, or was replaced: nothing waits for it
 
 -- A line of a log.
 ---@class opsh.orchestrator.line
@@ -103,7 +105,7 @@ local function unready(o, names)
 	local seen, parts = {}, {}
 	for _, row in ipairs(o:status(names)) do
 		seen[row.service] = true
-		if not row.ready then
+		if not row.ready and not row.leaving then
 			parts[#parts + 1] = ("%s is %s%s%s"):format(row.name, row.state,
 				row.health and " (" .. row.health .. ")" or "",
 				row.reason and ": " .. row.reason or "")
