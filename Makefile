@@ -34,7 +34,8 @@ OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_VERSION='"$(VERSION)"' \
 DEPFLAGS = -MMD -MP
 # Static where it counts: start-up is the exec, not 41 shared objects.
 EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
-	-l:libuv_a.a -l:libutf8proc.a -l:libmd.a -lm -ldl -lpthread
+	-l:libuv_a.a -l:libutf8proc.a -l:libcrypto.a \
+	-Wl,--exclude-libs,libcrypto.a -lm -ldl -lpthread
 
 # --- what there is ------------------------------------------------------------
 EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \

@@ -4,7 +4,7 @@
 # not start a service, nor touch what is there.
 set -eu
 
-build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev libmd-dev
+build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev
 libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libc6-dev"
 demo="redis-server redis-tools openssl"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang

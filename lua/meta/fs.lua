@@ -162,7 +162,7 @@ function fs.glob(pattern, opts) end
 ---
 ---    print(fs.hash("/etc/hostname", "sha256"))
 ---
----Source: libmd.
+---Source: libcrypto.
 ---@param path string
 ---@param algorithm? "sha256"|"sha512"|"sha1"|"md5" (default sha256)
 ---@param opts? {timeout?: number}

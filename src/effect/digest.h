@@ -1,6 +1,6 @@
 /*
- * digest: checksums in hex, over libmd (digest.c is the only file that includes
- * it). Of text in one call, or of what comes in pieces. Knows no Lua.
+ * digest: checksums in hex, by libcrypto (only digest.c includes its checksums).
+ * Of text in one call, or of what comes in pieces. Knows no Lua.
  */
 #ifndef OPSH_EFFECT_DIGEST_H
 #define OPSH_EFFECT_DIGEST_H
