@@ -5,6 +5,7 @@
 #include "bind/redis.h"
 
 #include "core/lx.h"
+#include "effect/digest.h"
 
 /* methods(t): clients and leases find their methods in t, by its __index when
  * it has one */
@@ -25,11 +26,11 @@ static int l_methods(lua_State *L)
 /* sha1(text) -> its SHA-1 in hexadecimal */
 static int l_sha1(lua_State *L)
 {
-	char hex[41];
+	char hex[DIGEST_HEX_MAX];
 	size_t len;
 	const char *s = lx_checkstr(L, 1, &len);
 
-	tls_sha1(s, len, hex);
+	digest_all(digest_find("sha1"), s, len, hex);
 	lua_pushstring(L, hex);
 	return 1;
 }

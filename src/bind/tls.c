@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 
 #include "bind/tls_impl.h"
@@ -272,16 +271,6 @@ void tls_bye(struct tls *t)
 	ERR_clear_error();
 	SSL_shutdown(t->ssl);
 	ERR_clear_error();
-}
-
-void tls_sha1(const void *data, size_t len, char out[41])
-{
-	unsigned char md[SHA_DIGEST_LENGTH];
-	int i;
-
-	SHA1(data, len, md);
-	for (i = 0; i < SHA_DIGEST_LENGTH; i++)
-		snprintf(out + 2 * i, 3, "%02x", md[i]);
 }
 
 /* --- connections of a library's own ------------------------------------------- */

@@ -73,7 +73,4 @@ int tls_seen_watch(struct tls_seen *s, void *ssl_ctx);	/* 0 or -1 */
 struct tls_seen *tls_seen_of(void *ssl);
 void tls_seen_refused(const struct tls_seen *s, struct err *e);
 
-/* SHA-1 in hexadecimal, as Redis names its scripts. */
-void tls_sha1(const void *data, size_t len, char out[41]);
-
 #endif

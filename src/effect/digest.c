@@ -69,13 +69,10 @@ static const struct {
 
 void digest_hex(const void *data, size_t len, char hex[65])
 {
-	SHA256_CTX ctx;
-	uint8_t sum[SHA256_DIGEST_LENGTH];
+	char text[DIGEST_HEX_MAX];
 
-	SHA256_Init(&ctx);
-	SHA256_Update(&ctx, data, len);
-	SHA256_Final(sum, &ctx);
-	to_hex(sum, sizeof sum, hex);
+	digest_all(0, data, len, text);		/* the first row: SHA-256 */
+	memcpy(hex, text, 65);
 }
 
 void digest_genesis(const char *run, char hex[65])
@@ -123,4 +120,14 @@ void digest_end(struct digest *d, char hex[DIGEST_HEX_MAX])
 void digest_free(struct digest *d)
 {
 	mem_free(d);
+}
+
+void digest_all(int algorithm, const void *data, size_t len,
+		char hex[DIGEST_HEX_MAX])
+{
+	struct digest d = { .algorithm = algorithm };
+
+	algorithms[algorithm].init(&d.ctx);
+	digest_add(&d, data, len);
+	digest_end(&d, hex);
 }

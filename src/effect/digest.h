@@ -14,6 +14,10 @@ void digest_hex(const void *data, size_t len, char hex[65]);
 /* What stands before the first record of a run. */
 void digest_genesis(const char *run, char hex[65]);
 
+/* By an algorithm of digest_find, in one call. */
+void digest_all(int algorithm, const void *data, size_t len,
+		char hex[DIGEST_HEX_MAX]);
+
 /* In pieces: "sha256", "sha512", "sha1", "md5". */
 struct digest;
 int digest_find(const char *name);	/* an algorithm, -1 unknown */
