@@ -147,7 +147,8 @@ struct http_xfer {
 	int sent;		/* something may have left, in any attempt */
 	int send_waits, recv_waits;	/* paused */
 	double dns_began, dns_took;
-	struct loop_timer *later;	/* owned: until the next attempt */
+	struct loop_timer *later;	/* owned: until the next attempt, or
+					   until a resolver is too late */
 	struct tls_seen *seen;	/* owned reference */
 	char fault[256];	/* libcurl's words */
 	/* the response */
@@ -191,6 +192,7 @@ long http_on_send(struct http_xfer *x, char *out, size_t size, int *paused);
 void http_judge_fault(struct http_xfer *x, enum http_fault fault, int os_errno);
 void http_judge_status(struct http_xfer *x);
 void http_judge_cancel(struct http_xfer *x, struct err *e);
+void http_judge_redirect(struct http_xfer *x, const char *to, int within);
 int http_expected(const struct http_xfer *x);
 void http_limit(struct http_xfer *x, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -191,6 +191,33 @@ int http_expected(const struct http_xfer *x)
 	return x->cls == EFFECT_READ || x->status < 400;
 }
 
+/* A redirect that is not followed. within: 1 its origin, too often; 0 another
+ * origin; -1 no URL. */
+void http_judge_redirect(struct http_xfer *x, const char *to, int within)
+{
+	struct err *e = &x->err;
+	char code[16];
+
+	snprintf(code, sizeof code, "%d", x->status);
+	if (within > 0)
+		err_set(e, ERR_LIMIT, code, "'%s' of '%s' was answered by more "
+			"than %d redirects, the last to '%.300s'", x->method,
+			x->hc->where, x->follow, to);
+	else if (within == 0)
+		err_set(e, ERR_REFUSED, code, "'%s' of '%s' was redirected to "
+			"another origin, '%.300s', and that is not followed",
+			x->method, x->hc->where, to);
+	else
+		err_set(e, ERR_PROTOCOL, code, "'%s' of '%s' was redirected to "
+			"'%.300s', which is no URL of HTTP", x->method,
+			x->hc->where, to);
+	if (within == 0)
+		snprintf(e->hint, sizeof e->hint, "give that origin a target of "
+			 "its own, or `follow = 0` to get the %d", x->status);
+	e->phase = PHASE_READ;
+	set_outcome(x);
+}
+
 /* A gateway that got no answer doesn't know either. */
 static enum outcome outcome_of(const struct http_xfer *x)
 {
@@ -222,12 +249,12 @@ static void body_start(const struct http_xfer *x, char *out, size_t size)
 
 static void reason(const struct http_xfer *x, char *out, size_t size)
 {
-	const char *p = memchr(x->head.data, ' ', x->head.len), *eol;
+	const char *eol = strpbrk(x->head.data, "\r\n");
+	const char *p = strchr(x->head.data, ' ');
 
 	out[0] = '\0';
 	p = p ? strchr(p + 1, ' ') : NULL;
-	eol = p ? strpbrk(p, "\r\n") : NULL;
-	if (eol && eol - p < 64)
+	if (p && p < eol && eol - p < 64)
 		snprintf(out, size, "%.*s", (int)(eol - p), p);
 }
 

@@ -93,14 +93,14 @@ static void add_pairs(lua_State *L, int idx, struct buf *b)
 }
 
 /* "Name: value", NUL: what libcurl is to send. */
-static void add_line(lua_State *L, struct buf *b, const char *name, int idx)
+static void add_line(lua_State *L, struct buf *b, const char *name, size_t len,
+		     int idx)
 {
 	size_t at = b->len;
 	const char *p;
 
-	if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
-			     "QRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") !=
-	    strlen(name))
+	if (!len || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
+			   "QRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") != len)
 		err_raisef(L, ERR_USAGE, "", "'%s' is no name of a header",
 			   name);
 	buf_addf(b, "%s: ", name);
@@ -111,7 +111,7 @@ static void add_line(lua_State *L, struct buf *b, const char *name, int idx)
 		if (*p == '\r' || *p == '\n' || !*p)
 			err_raisef(L, ERR_USAGE, "", "header '%s' holds a line "
 				   "end or a NUL byte", name);
-	if (b->len == at + strlen(name) + 2) {	/* libcurl's empty header */
+	if (b->len == at + len + 2) {	/* libcurl's empty header */
 		b->len -= 2;
 		buf_addc(b, ';');
 	}
@@ -125,12 +125,13 @@ void http_read_headers(lua_State *L, int idx, struct buf *b)
 	luaL_checktype(L, idx, LUA_TTABLE);
 	n = (lua_Integer)lua_rawlen(L, idx);
 	for (i = 1; i < n; i += 2) {
+		size_t len = 0;
 		const char *name;
 
 		lua_rawgeti(L, idx, i);
 		lua_rawgeti(L, idx, i + 1);
-		name = lua_tostring(L, -2);
-		add_line(L, b, name ? name : "", lua_gettop(L));
+		name = lua_tolstring(L, -2, &len);
+		add_line(L, b, name ? name : "", len, lua_gettop(L));
 		lua_pop(L, 2);
 	}
 	if (!buf_ok(b))
@@ -241,8 +242,8 @@ static void read_auth(lua_State *L, struct http_xfer *x, int idx)
 /* --- method and URL -------------------------------------------------------------------- */
 static void read_method(lua_State *L, struct http_xfer *x, int idx)
 {
-	const char *m = lua_tostring(L, idx);
-	size_t len = strlen(m);
+	size_t len;
+	const char *m = lua_tolstring(L, idx, &len);
 
 	if (!len || len >= sizeof x->method ||
 	    strspn(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != len || !strcmp(m,
@@ -340,11 +341,24 @@ static void open_body(lua_State *L, struct http_xfer *x)
 			   strerror(errno));
 }
 
+/* Goes into a header of the part: no line end may come in by it. */
+static char *copy_line(lua_State *L, int idx, const char *name)
+{
+	size_t len = 0;
+	const char *s = lx_opt_str(L, idx, name, &len);
+
+	if (s && strcspn(s, "\r\n") != len)
+		err_raisef(L, ERR_USAGE, "", "the %s of a part holds a line "
+			   "end or a NUL byte", name);
+	lua_pop(L, 1);
+	return copy_field(L, idx, name);
+}
+
 static void read_part(lua_State *L, struct http_part *p, int idx)
 {
-	p->name = copy_field(L, idx, "name");
-	p->filename = copy_field(L, idx, "filename");
-	p->type = copy_field(L, idx, "type");
+	p->name = copy_line(L, idx, "name");
+	p->filename = copy_line(L, idx, "filename");
+	p->type = copy_line(L, idx, "type");
 	p->path = copy_field(L, idx, "file");
 	if (p->path) {
 		p->size = size_of(L, p->path);

@@ -129,6 +129,8 @@ static void on_addresses(void *arg, const struct loop_addr *addrs, int n,
 	buf_release(&b);
 	while ((x = list)) {
 		list = x->next;
+		loop_timer_free(x->later);
+		x->later = NULL;
 		x->dns_took += loop_now() - x->dns_began;
 		if (hc->addrs) {
 			start(x);
@@ -163,12 +165,28 @@ static const char *unresolved(const struct http_client *hc)
 	return host;
 }
 
-static void start(struct http_xfer *x)
+static void no_memory(struct http_xfer *x)
 {
-	if (http_curl_start(x) == 0)
-		return;
 	snprintf(x->fault, sizeof x->fault, "out of memory");
 	http_ended(x, HTTP_F_MEMORY, 0);
+}
+
+static void start(struct http_xfer *x)
+{
+	if (http_curl_start(x) < 0)
+		no_memory(x);
+}
+
+/* No address within the time for connecting. */
+static void on_dns_late(void *arg)
+{
+	struct http_xfer *x = arg;
+
+	forget_wait(x);
+	loop_timer_free(x->later);
+	x->later = NULL;
+	x->dns_took += loop_now() - x->dns_began;
+	http_ended(x, HTTP_F_TIMEOUT, 0);
 }
 
 void http_go(struct http_xfer *x)
@@ -194,13 +212,15 @@ void http_go(struct http_xfer *x)
 	if (!hc->resolve)
 		hc->resolve = loop_resolve_new(host, hc->o.proxy ?
 			hc->o.proxy_port : hc->o.port, on_addresses, hc);
-	if (hc->resolve) {
-		x->next = hc->waiting;
-		hc->waiting = x;
+	if (hc->resolve)
+		x->later = loop_timer_new(x->connect_timeout, 0, on_dns_late,
+					  x);
+	if (!x->later) {
+		no_memory(x);
 		return;
 	}
-	snprintf(x->fault, sizeof x->fault, "out of memory");
-	http_ended(x, HTTP_F_MEMORY, 0);
+	x->next = hc->waiting;
+	hc->waiting = x;
 }
 
 /* --- what comes ------------------------------------------------------------------- */
@@ -243,11 +263,14 @@ const char *http_header(const struct http_xfer *x, const char *name,
 	return NULL;
 }
 
+/* One that is for us: followed, or an error. What may have an effect goes to
+ * another place only when the server says that it took none. */
 static int is_redirect(const struct http_xfer *x)
 {
 	size_t len;
 
-	return x->followed < x->follow &&
+	return x->follow > 0 && (x->cls == EFFECT_READ || x->status >= 307) && !x->any_status &&
+		!(x->n_expect && http_expected(x)) &&
 		(x->status == 301 || x->status == 302 || x->status == 303 ||
 		 x->status == 307 || x->status == 308) &&
 		http_header(x, "location", &len);
@@ -282,10 +305,12 @@ enum http_take http_on_head(struct http_xfer *x, const char *line, size_t len)
 	if (x->head_done)
 		return HTTP_TOOK;	/* trailers */
 	if (len > 9 && !strncmp(line, "HTTP/", 5)) {
-		const char *p = memchr(line, ' ', len);
+		const char *p = memchr(line, ' ', len), *end = line + len;
 
 		buf_clear(&x->head);
-		x->status = p ? (int)strtol(p, NULL, 10) : 0;
+		for (x->status = 0; p && ++p < end && *p >= '0' && *p <= '9' &&
+		     x->status < 1000;)
+			x->status = x->status * 10 + *p - '0';
 	}
 	if (len > 2 || (len && line[0] != '\r' && line[0] != '\n')) {
 		buf_add(&x->head, line, len);
@@ -421,25 +446,27 @@ static int try_again(struct http_xfer *x)
 	return x->later != NULL;
 }
 
+/* Follows a redirect within the origin: 1; 0 when there is none, or x->err says
+ * why it is not followed. */
 static int redirect(struct http_xfer *x)
 {
-	char url[4096];
+	struct buf url = BUF_INIT;
 	const char *to;
 	size_t len;
+	int within;
 
 	if (!is_redirect(x))
 		return 0;
 	to = http_header(x, "location", &len);
-	if (len >= sizeof url)
-		return 0;
-	memcpy(url, to, len);
-	url[len] = '\0';
-	if (http_curl_follow(x, url) != 1)
-		return 0;
-	if (!buf_ok(&x->url)) {
+	buf_add(&url, to, len);
+	within = buf_ok(&url) ? http_curl_follow(x, url.data) : 0;
+	if (!buf_ok(&url) || !buf_ok(&x->url))
 		http_judge_fault(x, HTTP_F_MEMORY, 0);
+	else if (within != 1 || x->followed >= x->follow)
+		http_judge_redirect(x, url.data, within);
+	buf_release(&url);
+	if (x->err.kind != ERR_NONE)
 		return 0;
-	}
 	x->followed++;
 	http_go(x);
 	return 1;

@@ -99,16 +99,17 @@ static void close_left(uv_handle_t *h, void *arg)
 							   : watch_closed);
 }
 
-void loop_release(void)
+int loop_release(void)
 {
-	int i;
+	int i, busy;
 
 	if (!ready)
-		return;
+		return 0;
 	/* after a failure some are left: their owners are gone by now */
 	uv_walk(&the_loop, close_left, NULL);
 	/* abandoned pool work may still be out: give it a moment only */
-	for (i = 0; i < 200 && uv_loop_close(&the_loop) == UV_EBUSY; i++) {
+	for (i = 0; (busy = uv_loop_close(&the_loop) == UV_EBUSY) && i < 200;
+	     i++) {
 		uv_run(&the_loop, UV_RUN_NOWAIT);
 		if (uv_loop_alive(&the_loop))
 			usleep(500);
@@ -117,6 +118,7 @@ void loop_release(void)
 	close(wake_pipe[1]);
 	wake_pipe[0] = wake_pipe[1] = -1;
 	ready = 0;
+	return busy ? -1 : 0;
 }
 
 void loop_turn(int block)

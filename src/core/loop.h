@@ -13,7 +13,9 @@
 #include "core/err.h"
 
 int loop_init(void);				/* 0 or -1; idempotent */
-void loop_release(void);			/* closes what is left */
+/* Closes what is left. -1: a thread of the pool is still at work (a resolver
+ * that nobody answers), and would keep exit() waiting */
+int loop_release(void);
 /* One turn: waits (block != 0) for at most one batch of events, runs them. */
 void loop_turn(int block);
 double loop_now(void);		/* seconds, CLOCK_BOOTTIME (sleep counts) */

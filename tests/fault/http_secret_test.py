@@ -63,8 +63,15 @@ def redirects_stay_at_home():
         done = run(code, file=targets_file(o.url, how))
         for to in elsewhere:
             r = done.said[to]
-            one_of(r.get("status", r.get("kind")),
-                   (302, 404, "refused", "protocol", "server", "limit"), r)
+            if not r.get("ok"):
+                # no URL at all, as libcurl reads it: not followed either
+                one_of(r.get("kind"), ("refused", "protocol")
+                       if "\\" in to else ("refused",), to, r)
+                is_(r.get("outcome"), "failed", to, r)
+                names(r, "127.0.0.1:%d" % o.port, "redirect")
+                continue
+            # a path of our own, strange as it is
+            is_(r["status"], 404, to, r)
         seen = o.log()
         for e in seen:
             assert e["port"] == o.port, (name, e)
@@ -78,8 +85,7 @@ def redirects_stay_at_home():
     is_({e["port"] for e in o.log()} - {o.port, tls}, set())
     assert not any(e["port"] == o.port and dict(e["headers"])["Host"]
                    .startswith("localhost") for e in o.log()), o.log()[-1]
-    one_of(done.said["down"].get("status", done.said["down"].get("kind")),
-           (302, "refused"))
+    is_(done.said["down"].get("kind"), "refused", done.said)
 
 
 @test
@@ -130,7 +136,7 @@ def secrets_stay_inside():
     quoted = urllib.parse.quote(text, safe="")
     code = """
         local r = web:get "/echo" print(r.body) show(r.json)
-        log.info("%s", r.body) print(json.encode(r.headers))
+        log.info("%%s", r.body) print(json.encode(r.headers))
         web:post("/echo", { json = r.json, headers = { ["X-Again"] = S } })
         web:post("/echo", { form = { token = S }, query = { key = S } })
         probe("refused", gone.get, gone, "/x", { query = { key = S } })
@@ -155,7 +161,9 @@ def secrets_stay_inside():
                        XDG_STATE_HOME=state)
             save(said, n, done)
             is_(done.code, 1, done.err)
-            is_(done.said["refused"].get("kind"), "connect", done.said)
+            if not flags:
+                is_(done.said["refused"].get("kind"), "connect", done.said)
+                is_(len(done.said), 5, done.said)
     for url in ("http://ops:%s@127.0.0.1:%d" % (quoted, o.port),
                 "http://ops:%s@127.0.0.1:%d" % (quoted, free)):
         n += 1
@@ -213,7 +221,9 @@ def nothing_is_smuggled():
             # a path as any other, or refused
             assert r.get("ok") or r.get("kind") == "usage", r
         else:
-            is_(r.get("kind"), "usage", name, r)
+            # a NUL in a method is refused as an argument that can't be
+            one_of(r.get("kind"), ("usage", "lua") if name == "method3"
+                   else ("usage",), name, r)
     for e in o.log():
         assert not any(k.lower() in ("x-evil", "x") for k, _ in e["headers"]), e
         is_(dict(e["headers"])["Host"], "127.0.0.1:%d" % o.port)

@@ -102,7 +102,8 @@ class Request:
     def __init__(self, head):
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, self.version = lines[0].split(" ", 2)
-        pairs = [line.partition(":")[::2] for line in lines[1:] if line]
+        pairs = [line.encode("latin-1").decode("utf-8", "surrogateescape")
+                 .partition(":")[::2] for line in lines[1:] if line]
         self.headers = [[k, v.strip()] for k, v in pairs]
         url = urllib.parse.urlsplit(self.target)
         self.path = url.path

@@ -133,7 +133,8 @@ def keyed_writes_have_one_effect():
     done = web(o, probe("it", "post", "/retry-after/z?after=0",
                         "{ body = 'x' }"))
     is_(o.stat()["requests"], 1)
-    is_(done.said["it"].get("status"), 503, done.said)
+    is_(done.said["it"].get("code"), "503", done.said)
+    is_(done.said["it"].get("outcome"), "failed", done.said)
 
 
 @test
