@@ -19,14 +19,24 @@ local function copy(value)
 	return out
 end
 
----The targets of the system, by name; nothing is asked of any.
----@return {name: string, kind: string, address: string, description?: string, built_in: boolean}[]
+-- Where a target speaks TLS, and what it trusts there.
+local function tls_of(target)
+	local u, options = target.url, target.options or {}
+	if not (u and u.host and (u.tls or options.tls)) then return nil end
+	return { host = u.host, port = u.port, ca = options.ca,
+		server_name = options.server_name }
+end
+
+---The targets of the system, by name; nothing is asked of any. `tls`: where one
+---speaks TLS.
+---@return {name: string, kind: string, address: string, description?: string, built_in: boolean, tls?: {host: string, port: integer, ca?: string, server_name?: string}}[]
 function system.targets()
 	local list, all = {}, session.config().targets
 	for n, name in ipairs(words.sorted(all)) do
 		local target = all[name]
 		list[n] = { name = name, kind = target.kind, address = target.address,
-			description = target.description, built_in = not target.absent }
+			description = target.description, built_in = not target.absent,
+			tls = tls_of(target) }
 	end
 	return list
 end

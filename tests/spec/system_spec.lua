@@ -54,6 +54,19 @@ describe("system", function()
 		end)
 	end)
 
+	it("says where a target speaks TLS", function()
+		with("examples/systems/festivals/opsh.lua", function(system)
+			for _, row in ipairs(system.targets()) do
+				if row.name == "api" then
+					eq(row.tls.host, "api.festivals.app")
+					eq(row.tls.port, 443)
+				elseif row.name == "cache" then
+					eq(row.tls, nil)
+				end
+			end
+		end)
+	end)
+
 	it("opens a target by its name, once", function()
 		with(AIRLINE, function(system)
 			local cache = system.target "cache"
