@@ -61,9 +61,10 @@ local function call(self, op, path, fields, timeout)
 	local response
 	if #(fields and fields.query or "") > POST_FROM then
 		response = self.client:post(path, { form = fields, effect = "read",
-			timeout = timeout })
+			expect = "any", timeout = timeout })
 	else
-		response = self.client:get(path, { query = fields, timeout = timeout })
+		response = self.client:get(path, { query = fields, expect = "any",
+			timeout = timeout })
 	end
 	return data_of(response, op)
 end
