@@ -54,7 +54,7 @@ local function data_of(response, op)
 			code = tostring(body.errorType or response.status),
 			message = tostring(body.error or "it gives no reason") }, 0)
 	end
-	return body.data, body.warnings
+	return body.data
 end
 
 local function call(self, op, path, fields, timeout)
@@ -97,14 +97,13 @@ end
 
 local function rows_of(data)
 	if data.resultType == "string" then
-		return { { labels = {}, time = data.result[1], value = data.result[2] } },
-			"string"
+		return { { labels = {}, time = data.result[1], value = data.result[2] } }
 	elseif data.resultType == "scalar" then
-		return { row_of { value = data.result } }, "scalar"
+		return { row_of { value = data.result } }
 	end
 	local rows = {}
 	for n, series in ipairs(data.result) do rows[n] = row_of(series) end
-	return rows, data.resultType
+	return rows
 end
 
 ---The client of a server: methods query, range, alerts, rules, targets, metrics.
@@ -129,7 +128,6 @@ end
 ---@param expr string
 ---@param opts? {time?: number, timeout?: number} seconds since 1970; seconds
 ---@return opsh.prometheus.row[] rows
----@return "vector"|"scalar"|"string"|"matrix" type
 function Prometheus:query(expr, opts)
 	opts = only(opts, "query", { time = true, timeout = true })
 	return rows_of(call(self, "query", "/api/v1/query", { query = expr,
@@ -168,9 +166,9 @@ function Prometheus:range(expr, opts)
 	if step <= 0 or stop < opts.start then
 		usage("range: nothing between start and stop")
 	end
-	return (rows_of(call(self, "query_range", "/api/v1/query_range",
+	return rows_of(call(self, "query_range", "/api/v1/query_range",
 		{ query = expr, start = time_text(opts.start), ["end"] = time_text(stop),
-			step = time_text(step) }, opts.timeout)))
+			step = time_text(step) }, opts.timeout))
 end
 
 ---The alerts that are pending or firing.

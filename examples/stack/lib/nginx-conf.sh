@@ -155,10 +155,18 @@ nginx_conf_files() {
 			create_full_put_path on;
 			client_body_temp_path root/bodies;
 		}
-		location /post {
+	CONF
+	nginx_conf_stored post stored 200
+	nginx_conf_stored accepted kept 202
+}
+
+# nginx_conf_stored PLACE INNER STATUS: stores the body and says where.
+nginx_conf_stored() {
+	cat <<-CONF
+		location /$1 {
 			client_body_in_file_only on;
 			client_body_temp_path root/bodies;
-			proxy_pass http://127.0.0.1:$nginx_http/stored;
+			proxy_pass http://127.0.0.1:$nginx_http/$2;
 			proxy_pass_request_body off;
 			proxy_method GET;
 			proxy_set_header Content-Length "";
@@ -166,10 +174,10 @@ nginx_conf_files() {
 			proxy_set_header X-Type \$content_type;
 			proxy_set_header X-File \$request_body_file;
 		}
-		location /stored {
+		location /$2 {
 			default_type application/json;
 			set \$one '{"method":"\$http_x_method","type":"\$http_x_type",';
-			return 200 '\$one"file":"\$http_x_file","key":"\$http_idempotency_key"}';
+			return $3 '\$one"file":"\$http_x_file","key":"\$http_idempotency_key"}';
 		}
 	CONF
 }

@@ -75,10 +75,8 @@ function M.number(text)
 		if word ~= "inf" and word ~= "infinity" then return nil end
 		return sign == "-" and -math.huge or math.huge
 	end
-	if v > -2^53 and v < 2^53 and v % 1 == 0 and 1 / v ~= -math.huge then
-		return math.tointeger(v)
-	end
-	return v
+	if v == 0 then return text:find("-", 1, true) == 1 and -0.0 or 0 end
+	return v > -2^53 and v < 2^53 and math.tointeger(v) or v
 end
 
 -- The quoted text whose content begins at `at`; returns it and the place after.
