@@ -335,7 +335,7 @@ end
 ---@param seconds number between the two
 ---@return number|opsh.prometheus.row[]
 function M.rate(first, second, seconds)
-	if type(seconds) ~= "number" or not (seconds > 0) then
+	if type(seconds) ~= "number" or seconds ~= seconds or seconds <= 0 then
 		usage "rate: the seconds between the two must be more than 0"
 	end
 	if type(first) == "number" and type(second) == "number" then

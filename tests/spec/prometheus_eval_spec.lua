@@ -1,5 +1,6 @@
 -- prometheus.eval: the part of PromQL that is evaluated without a server, and that
 -- the rest is refused. Needs no server; prometheus_spec compares with a real one.
+-- Owns nothing.
 require "harness"
 local eval = require "opsh.prometheus.eval"
 local text = require "opsh.prometheus.text"
