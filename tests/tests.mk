@@ -21,7 +21,7 @@ FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS)
 FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
-	src/bind/resp_lua.c $(call bind_srcs,json)
+	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http)
 FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
 fuzz: $(FUZZ_BINS)
 $(FUZZ_B)/%.o: %.c
@@ -38,7 +38,7 @@ $(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)
 $(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libopsh.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ $< \
-		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson
+		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl -lssl -lcrypto
 -include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
 
 # --- the targets ------------------------------------------------------------------
