@@ -44,13 +44,6 @@ local function iso(seconds)
 	return os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds))
 end
 
--- A list that a table shows as "a, b"; JSON has it as a list.
-local LIST = { __tostring = function(list) return table.concat(list, ", ") end }
-
-local function listed(list)
-	return list and #list > 0 and setmetatable(list, LIST) or nil
-end
-
 -- --- where certificates are met ------------------------------------------------
 
 -- Collects, so that an address that several know is asked once.
@@ -62,7 +55,7 @@ local function collector()
 		local known = by[key]
 		if not known then
 			known = source
-			known.held_by = setmetatable({}, LIST)
+			known.held_by = {}
 			by[key] = known
 			list[#list + 1] = known
 		end
@@ -141,10 +134,10 @@ function M.cluster(client, name, opts)
 	if not issued and not (err.is(e) and e.code == "UNSUPPORTED") then error(e, 0) end
 	for _, c in ipairs(issued or {}) do
 		rows[#rows + 1] = { where = "certificate " .. c.name,
-			names = listed(c.names),
+			names = c.names,
 			days_left = c.days_left and math.floor(c.days_left),
 			expires = c.expires and iso(c.expires), issuer = "cert-manager",
-			held_by = listed { ("%s: secret %s"):format(name, c.secret or "?") },
+			held_by = { ("%s: secret %s"):format(name, c.secret or "?") },
 			verified = c.ready ~= false, problem = c.ready == false
 				and (c.message or "not ready") or nil }
 	end
@@ -153,7 +146,7 @@ function M.cluster(client, name, opts)
 		for _, host in ipairs(secured and ingress.hosts or {}) do
 			if not host:find("*", 1, true) then
 				sources[#sources + 1] = { address = host .. ":443",
-					ca = opts and opts.ca, held_by = listed {
+					ca = opts and opts.ca, held_by = {
 					("%s: ingress %s"):format(name, ingress.name) } }
 			end
 		end
@@ -247,7 +240,7 @@ end
 
 local function row_of(where, held_by, cert)
 	return shorten({ where = where, held_by = held_by, subject = cert.subject,
-		issuer = cert.issuer, names = listed(cert.names), expires = cert.not_after,
+		issuer = cert.issuer, names = cert.names, expires = cert.not_after,
 		days_left = cert.days_left and math.floor(cert.days_left),
 		verified = cert.verified, code = cert.code, problem = cert.problem },
 		cert.chain)

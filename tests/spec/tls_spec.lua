@@ -4,7 +4,6 @@
 require "harness"
 local tls = require "opsh.tls"
 local err = require "opsh.c.err"
-local json = require "opsh.json"
 
 local function system(targets, services)
 	return { targets = function() return targets end, services = services or {} }
@@ -24,7 +23,7 @@ describe("tls.sources", function()
 			ca = "/default" })
 		eq(#list, 4)
 		eq(list[1].address, "api.example:443")
-		eq(tostring(list[1].held_by), "target api, service site")
+		eq(list[1].held_by, { "target api", "service site" })
 		eq(list[1].target, "api")
 		eq(list[1].ca, "/ca")
 		eq(list[2].address, "[::1]:6380")
@@ -33,7 +32,6 @@ describe("tls.sources", function()
 		eq(list[2].ca, "/default")
 		eq(list[3].address, "mail.example:465")
 		eq(list[4].address, "x.example:8443")
-		eq(json.encode(list[1].held_by), '["target api","service site"]')
 		eq(#tls.sources(s, { only = { "mail" } }), 1)
 		raises("usage", tls.sources, s, { addresses = { "no-port" } })
 	end)
@@ -69,7 +67,7 @@ describe("tls.cluster", function()
 		eq(rows[1].where, "certificate web")
 		eq(rows[1].days_left, 12)
 		eq(rows[1].expires, "2030-01-01T00:00:00Z")
-		eq(tostring(rows[1].held_by), "orchestrator: secret web-tls")
+		eq(rows[1].held_by, { "orchestrator: secret web-tls" })
 		eq(rows[2].verified, false)
 		eq(rows[2].problem, "waiting")
 		eq(#sources, 1)
