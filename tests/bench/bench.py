@@ -7,7 +7,7 @@ since wall time varies by a third from one minute to the next. Must not judge:
 it always prints the table and exits 0, whatever failed is named in it.
 
     bench.py [--opsh FILE] [--runs N] [--delete-runs N] [--keys N]
-             [--only startup,get,delete,http] [--json FILE]
+             [--only startup,get,delete,http,spawn] [--json FILE]
 """
 
 import argparse
@@ -30,9 +30,11 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 STACK = os.path.join(ROOT, "examples", "stack", "stack")
 GETS = 100000
 PATTERN = "flights::*"
+CHILDREN, MEGABYTES = 300, 1000
 LIMIT = 180             # seconds for any one run
 C_SOURCES = {"redis_get": ["-lhiredis"], "redis_unlink": ["-lhiredis"],
-             "redis_load": [], "spawn": [], "http_get": ["-lcurl"]}
+             "redis_load": [], "spawn": [], "spawn_many": [],
+             "http_get": ["-lcurl"]}
 
 
 class Failed(Exception):
@@ -275,6 +277,23 @@ class Bench:
                     user.ours.append(run.user)
                     wall.ours.append(run.wall)
 
+    def spawn(self):
+        """CHILDREN at once while the process holds MEGABYTES."""
+        row = self.row("%d children at once, 1 GB held" % CHILDREN,
+                       "C, posix_spawn", 1.2)
+        env = dict(self.env, BENCH_COUNT=str(CHILDREN),
+                   BENCH_MEGABYTES=str(MEGABYTES))
+        theirs = [self.tool("spawn_many"), str(CHILDREN), str(MEGABYTES),
+                  "true"]
+        ours = [self.opts.opsh, "run", os.path.join(HERE, "spawn_many.lua")]
+        for _ in range(self.opts.runs):
+            for argv, side in ((theirs, row.theirs), (ours, row.ours)):
+                run = self.attempt(argv, env, (row,))
+                if run and run.result == CHILDREN:
+                    side.append(run.inner)
+                elif run:
+                    row.problem = "%d of %d ended well" % (run.result, CHILDREN)
+
     def attempt(self, argv, env, rows, pattern=Ellipsis):
         try:
             if pattern is Ellipsis:
@@ -297,6 +316,8 @@ class Bench:
                 getattr(self, part)()
         if "http" in parts:
             http_bench.http(self)
+        if "spawn" in parts:
+            self.spawn()
 
 
 def table(rows):
@@ -326,7 +347,7 @@ def parse():
     args.add_argument("--runs", type=int, default=11)
     args.add_argument("--delete-runs", type=int, default=3)
     args.add_argument("--keys", type=int, default=1000000)
-    args.add_argument("--only", default="startup,get,delete,http")
+    args.add_argument("--only", default="startup,get,delete,http,spawn")
     args.add_argument("--json", metavar="FILE")
     return args.parse_args()
 
