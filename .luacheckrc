@@ -27,4 +27,4 @@ files["tests/spec/**/*.lua"] = {
 files["tests/spec/harness.lua"] = {
 	globals = { "describe", "it", "skip", "eq", "ok", "raises" },
 }
-files["tests/bench/**/*.lua"] = { read_globals = { "cache", "task", "web" } }
+files["tests/bench/**/*.lua"] = { read_globals = { "cache", "sh", "task", "web" } }
