@@ -14,6 +14,7 @@
 #include "core/sig.h"
 #include "core/spawn.h"
 #include "core/task.h"
+#include "effect/journal.h"
 #include "effect/record.h"
 #include "effect/redact.h"
 #include "run/host.h"
@@ -168,6 +169,7 @@ int main(int argc, char **argv)
 	out_set_filter(&filter);
 	out_on_dead(on_dead);
 	record_on_lost(on_lost);
+	journal_hold();
 	sig_init();
 	sig_on_leave(prompt_restore);
 	L = host_new();		/* its collector rests until user code runs */

@@ -121,6 +121,13 @@ int loop_release(void)
 	return busy ? -1 : 0;
 }
 
+static void (*before_sleep)(void);
+
+void loop_before_sleep(void (*cb)(void))
+{
+	before_sleep = cb;
+}
+
 void loop_turn(int block)
 {
 	if (!ready) {
@@ -128,6 +135,8 @@ void loop_turn(int block)
 		loop_init();
 		return;
 	}
+	if (block && before_sleep)
+		before_sleep();
 	/* with nothing but the wake pipe to wait for, uv would not block */
 	if (block && !uv_loop_alive(&the_loop)) {
 		uv_ref((uv_handle_t *)&wake_poll);

@@ -18,6 +18,8 @@ int loop_init(void);				/* 0 or -1; idempotent */
 int loop_release(void);
 /* One turn: waits (block != 0) for at most one batch of events, runs them. */
 void loop_turn(int block);
+/* Called before the loop may sleep; one, NULL none. */
+void loop_before_sleep(void (*cb)(void));
 double loop_now(void);		/* seconds, CLOCK_BOOTTIME (sleep counts) */
 int loop_handles(void);		/* open handles of users: tests ask for 0 */
 

@@ -256,6 +256,7 @@ static int l_mode(lua_State *L)
 /* status() -> {run, dir, open, dead, lost, writes, withheld, head} */
 static int l_status(lua_State *L)
 {
+	journal_flush();	/* who asks may go on to read it */
 	lua_createtable(L, 0, 8);
 	lua_pushstring(L, record_run());
 	lua_setfield(L, -2, "run");

@@ -21,6 +21,7 @@
 #include "effect/digest.h"
 
 #define RESERVE_BYTES (1 << 20)
+#define HELD_MAX (1 << 16)
 
 static int fd = -1;
 static int dead;
@@ -30,6 +31,13 @@ static char dir[3072];
 static char runs[2560];
 static char run_id[64];
 static struct buf line = BUF_INIT;
+
+/* Records of reads that are not written yet. When that fails they are dropped,
+ * and the chain goes on from before them. */
+static int holding;
+static struct buf held = BUF_INIT;
+static long long held_seq;		/* seq and head before the first */
+static char held_head[JOURNAL_HASH + 1];
 
 int journal_is_open(void)
 {
@@ -274,6 +282,38 @@ static int put_line(int reserve)
 	return code;
 }
 
+void journal_hold(void)
+{
+	holding = 1;
+	loop_before_sleep(journal_flush);
+}
+
+void journal_flush(void)
+{
+	if (!held.len)
+		return;
+	if (write_all(held.data, held.len)) {
+		seq = held_seq;
+		memcpy(head, held_head, sizeof head);
+	}
+	buf_clear(&held);
+}
+
+/* The line waits with the others; 0 or errno. */
+static int hold_line(void)
+{
+	if (!held.len) {
+		held_seq = seq;
+		memcpy(held_head, head, sizeof head);
+	}
+	if (!buf_reserve(&held, line.len)) {
+		held.bad = 0;	/* what it has is whole */
+		return ENOMEM;
+	}
+	buf_add(&held, line.data, line.len);
+	return 0;
+}
+
 /* --- syncing an outcome beside the loop ---------------------------------- */
 
 struct sync_job {
@@ -345,6 +385,10 @@ long long journal_append(const char *members, size_t len,
 			     : "it is not open");
 		return -1;
 	}
+	if (!holding && sync == JOURNAL_HELD)
+		sync = JOURNAL_LATER;
+	if (sync != JOURNAL_HELD || held.len + len > HELD_MAX)
+		journal_flush();	/* may take seq and head back */
 	buf_clear(&line);
 	buf_adds(&line, "{\"seq\":");
 	buf_add_int(&line, seq + 1);
@@ -362,8 +406,8 @@ long long journal_append(const char *members, size_t len,
 			? "a record has at most 1 MiB" : "out of memory");
 		return -1;
 	}
-	code = put_line(reserve);
-	if (!code && sync != JOURNAL_LATER) {
+	code = sync == JOURNAL_HELD ? hold_line() : put_line(reserve);
+	if (!code && sync > JOURNAL_LATER) {
 		code = fail_point("journal_sync");
 		if (!code && sync == JOURNAL_SOON)
 			sync_soon();
@@ -406,6 +450,7 @@ int journal_close(void)
 {
 	if (fd < 0)
 		return 0;
+	journal_flush();
 	/* the error of a sync is told once, to whoever asked first */
 	while (syncing)
 		loop_turn(1);
@@ -417,5 +462,6 @@ int journal_close(void)
 	close(fd);
 	fd = -1;
 	buf_release(&line);
+	buf_release(&held);
 	return dead ? -1 : 0;
 }

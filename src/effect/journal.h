@@ -30,16 +30,21 @@ int journal_create(const char *runs_dir, const char *run, struct err *e);
 int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 		   struct err *e);
 
-/* When a record must be on disk. SOON: a pool thread syncs it at once, nothing
+/* When a record must be on disk. HELD: after journal_hold() it waits in memory
+ * until the loop is about to sleep, 64 KiB are full or another record comes,
+ * which it precedes; for reads, as nothing hangs on their records. SOON: a pool thread syncs it at once, nothing
  * waits for it (it is in the kernel when append returns, a killed process loses
  * nothing; a power cut leaves the write in doubt, which is true). */
-enum journal_sync { JOURNAL_LATER, JOURNAL_SOON, JOURNAL_NOW };
+enum journal_sync { JOURNAL_HELD, JOURNAL_LATER, JOURNAL_SOON, JOURNAL_NOW };
 
 /* Appends a record of JSON members (no braces). NOW: on disk before it
  * returns. reserve: on a full disk, give the reserve up and try again. Once a
  * sync failed nothing is appended any more. Returns its seq, or -1 and *e. */
 long long journal_append(const char *members, size_t len,
 			 enum journal_sync sync, int reserve, struct err *e);
+
+void journal_hold(void);	/* from now on HELD records wait */
+void journal_flush(void);	/* writes them now */
 
 /* Waits for what is still being synced and notes the head beside the run; -1
  * when not all of the journal is known to be on disk. */

@@ -330,7 +330,7 @@ void record_outcome(struct effect *f, enum outcome outcome, long long count,
 		buf_addf(&b, ",\"of\":%lld", f->seq);
 	}
 	add_outcome(&b, f, outcome, count, bytes, err);
-	if (record_put(&b, read ? JOURNAL_LATER : JOURNAL_SOON, !read, &e) < 0 &&
+	if (record_put(&b, read ? JOURNAL_HELD : JOURNAL_SOON, !read, &e) < 0 &&
 	    !read) {
 		lost = 1;
 		if (on_lost && buf_ok(&b))

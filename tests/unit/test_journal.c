@@ -672,6 +672,68 @@ static void a_short_write_leaves_no_part(void **state)
 	assert_int_equal(verify(&r), 0);
 }
 
+/* --- records of reads, which wait ---------------------------------------------------- */
+
+static long long hold(void)
+{
+	return journal_append("\"type\":\"r\"", 10, JOURNAL_HELD, 0, &e);
+}
+
+static void reads_wait_and_keep_their_place(void **state)
+{
+	struct journal_report r;
+	int i;
+
+	(void)state;
+	journal_hold();
+	make(0);
+	assert_int_equal(hold(), 6);
+	assert_int_equal(hold(), 7);
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 5);
+	journal_flush();
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 7);
+	assert_int_equal(hold(), 8);
+	assert_int_equal(add("\"type\":\"intent\""), 9);	/* they precede it */
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 9);
+	hold();
+	loop_turn(0);
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 9);
+	for (i = 0; i < 1000; i++)
+		hold();
+	assert_int_equal(verify(&r), 0);
+	assert_in_range(r.records, 500, 1009);	/* not more than 64 KiB wait */
+	hold();
+	assert_int_equal(journal_close(), 0);
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 1011);
+}
+
+static void reads_that_cannot_be_written_leave_the_chain_whole(void **state)
+{
+	struct journal_report r;
+
+	(void)state;
+	journal_hold();
+	make(0);
+	hold();
+	hold();
+	setenv("OPSH_FAIL", "journal_write=28@1", 1);	/* ENOSPC, once */
+	assert_int_equal(add("\"type\":\"intent\""), 6);
+	unsetenv("OPSH_FAIL");
+	hold();
+	setenv("OPSH_FAIL", "journal_write=5@1", 1);
+	journal_flush();
+	unsetenv("OPSH_FAIL");
+	assert_int_equal(hold(), 7);
+	assert_int_equal(journal_close(), 0);
+	assert_int_equal(verify(&r), 0);
+	assert_int_equal(r.records, 7);
+}
+
 /* --- failing syncs ------------------------------------------------------------------------ */
 
 static void a_failed_sync_is_the_last_word(void **state)
@@ -730,6 +792,8 @@ int main(void)
 		T(a_line_without_end_is_no_memory_eater),
 		T(no_room_for_an_intent), T(an_outcome_takes_the_reserve),
 		T(the_reserve_is_used_once), T(a_short_write_leaves_no_part),
+		T(reads_wait_and_keep_their_place),
+		T(reads_that_cannot_be_written_leave_the_chain_whole),
 		T(a_failed_sync_is_the_last_word),
 		T(a_failed_sync_beside_is_told_at_the_latest_at_the_end),
 	};
