@@ -250,7 +250,8 @@ local function change(self, class, verb, words, names, opts)
 		table.move(names, 1, #names, #words + 1, words)
 	end
 	return self.project:run(words, { class = class, verb = verb,
-		expect = opts.expect, timeout = opts.timeout or 5 * MINUTE })
+		request = "compose " .. table.concat(words, " "), expect = opts.expect,
+		timeout = opts.timeout or 5 * MINUTE })
 end
 
 local function add(words, flag, value)
@@ -412,7 +413,7 @@ function Client:exec(service, argv, opts)
 	local row = instance(self, service, o.instance)
 	o.instance = nil
 	if o.effect ~= "read" then meet(self) end
-	return self.docker:exec(row.id, argv, o)
+	return self.docker:exec(row.name, argv, o)
 end
 
 ---Copies a file or folder into or out of a container, "SERVICE:/path"; a write.
@@ -427,7 +428,7 @@ function Client:cp(from, to, opts)
 		if not service then return path end
 		return instance(self, service, opts.instance or containers(self,
 			{ one(self, service) })[1] and containers(self, { service })[1].name)
-			.id .. ":" .. rest
+			.name .. ":" .. rest
 	end
 	from, to = place(from), place(to)
 	meet(self)

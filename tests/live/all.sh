@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# all.sh: the live tests: run.sh, what the shipped playbooks promise, and
-# cli_test.sh, the command line. What they print is shown, their last lines are
-# summed; one that ends without its line, or with another exit code than it says,
+# all.sh: the live tests: run.sh, what the shipped playbooks promise, cli_test.sh,
+# the command line, and the scripts of single parts. What they print is shown,
+# their last lines are summed; one that ends without its line, or with another exit code than it says,
 # counts as failed. Last line: N passed, N failed.
 set -u
 here=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
@@ -11,7 +11,7 @@ trap 'rm -f -- "$out"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for test in run.sh cli_test.sh tls.sh; do
+for test in run.sh cli_test.sh tls.sh compose.sh; do
 	"$here/$test" >"$out" 2>&1 </dev/null
 	rc=$?
 	sed '$d' "$out"

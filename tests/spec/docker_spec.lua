@@ -142,12 +142,18 @@ docker system prune --force --all
 	it("runs programs in containers", D.engine(nil, function(d, log)
 		local r = d:exec("a", { "sh", "-c", 'printf "%s." "$@"; cat; exit 3', "x",
 			"-a b", "$c" }, { effect = "read", stdin = "in", accept = true,
-			env = { K = "v" }, user = "u" })
+			env = { K = "v", PATH = "/x" }, user = "u", cwd = "/w" })
 		eq(r.status, 3)
 		eq(r.stdout, "-a b.$c.in")
-		ok(log():find("docker exec --interactive --env K --user u a sh", 1, true))
+		ok(log():find("docker exec --interactive --env K --env PATH=/x "
+			.. "--workdir /w --user u a sh", 1, true))
 		raises("usage", d.exec, d, "a", "sh")
+		d:run("alpine", { "tar", "c", "/data" }, { volumes = { "v:/data:ro" },
+			network = "none", effect = "read" })
+		ok(log():find("docker run --rm --volume v:/data:ro --network none alpine "
+			.. "tar c /data\n", 1, true))
 		raises("usage", d.exec, d, "a", { "sh" }, { env = { ["a b"] = "x" } })
+		raises("usage", d.exec, d, "a", { "sh" }, { env = { A = 1 } })
 	end))
 
 	it("reads logs", D.engine(nil, function(d)
@@ -183,7 +189,7 @@ docker system prune --force --all
 	it("has the engine of this machine as functions", function()
 		for _, name in ipairs { "ps", "inspect", "logs", "stats", "info", "df",
 			"events", "exec", "restart", "stop", "start", "rm", "kill", "cp", "prune",
-			"id" } do
+			"id", "run" } do
 			eq(type(docker[name]), "function", name)
 		end
 		eq(type(docker.call), "function")

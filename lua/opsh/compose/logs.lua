@@ -49,8 +49,9 @@ function M.past(engine, list, opts)
 			if opts.since then
 				add("--since", docker.seconds(opts.since, "since") .. "s")
 			end
-			if opts.previous and row.started_at then
-				add("--until", row.started_at)
+			-- its first lines may be older than what docker calls its start
+			if opts.previous then
+				add("--until", row.finished_at or "1970-01-01T00:00:01Z")
 			end
 			argv[#argv + 1] = row.id
 			local reader = { row = row }
