@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # all.sh: the live tests: run.sh, what the shipped playbooks promise, cli_test.sh,
-# the command line, and the scripts of single parts. What they print is shown,
-# their last lines are summed; one that ends without its line, or with another exit code than it says,
-# counts as failed. Last line: N passed, N failed.
+# the command line, and the scripts of single parts. What they print is shown, their
+# last lines are summed; one that ends without its line, or with another exit code
+# than it says, counts as failed. Last line: N passed, N failed.
 set -u
 here=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 passed=0 failed=0
