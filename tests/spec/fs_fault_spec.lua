@@ -170,6 +170,34 @@ describe("fs in the middle of a gigabyte", function()
 		ok(ticks > 20 and longest < 0.25, ticks .. " ticks, longest " .. longest)
 	end), PLAIN)
 
+	-- A program of its own that gets the signal after half a second: its exit
+	-- status, the seconds that it took after it.
+	local function signalled(d, signal, code)
+		fs.write(d .. "/s.lua", code, { sync = false })
+		local t0 = task.now()
+		local status = shell(("XDG_STATE_HOME=%s timeout --preserve-status -s %s "
+			.. "0.5 %s run %s/s.lua --approve local 2>/dev/null; echo $?"):format(
+			BASE, signal, OPSH, d))
+		fs.remove(d .. "/s.lua")
+		return tonumber(status:match "%d+"), task.now() - t0 - 0.5
+	end
+
+	it("obeys Ctrl-C, and a killed process leaves nothing", with_dir(function(d)
+		sparse(d .. "/a")
+		fs.write(d .. "/old", "old")
+		for _, to in ipairs { "/new", "/old" } do
+			local code = ("fs.gzip(%q, %q)"):format(d .. "/a", d .. to)
+			local status, took = signalled(d, "INT", code)
+			eq(status, 130)
+			ok(took < 1.5, "took " .. took)
+			eq(fs.list(d), { "a", "old" })
+			status = signalled(d, "KILL", code)
+			eq(status, 137)
+			eq(fs.list(d), { "a", "old" })
+			eq(fs.read(d .. "/old"), "old")
+		end
+	end), PLAIN)
+
 	-- once is enough: it takes seconds
 	if (os.getenv "OPSH_SPEC_MODE" or "") == "" then
 	it("takes no memory for it", with_dir(function(d)
