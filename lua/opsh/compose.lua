@@ -242,13 +242,11 @@ local function meet(self)
 		self.project:name()), "")
 end
 
--- A compose command that changes something: words, then "--", then services.
+-- A compose command that changes something: words, then services. No name of one
+-- begins with '-' (they are known ones), and `start` of version 1 takes no "--".
 local function change(self, class, verb, words, names, opts)
 	meet(self)
-	if #names > 0 then
-		words[#words + 1] = "--"
-		table.move(names, 1, #names, #words + 1, words)
-	end
+	table.move(names, 1, #names, #words + 1, words)
 	return self.project:run(words, { class = class, verb = verb,
 		request = "compose " .. table.concat(words, " "), expect = opts.expect,
 		timeout = opts.timeout or 5 * MINUTE })

@@ -201,7 +201,7 @@ describe("compose reads", function()
 		end
 		eq(got, { "web|shop_web_1|one", "db|shop_db_1|two | three",
 			"web|shop_web_11|" })
-		ok(log():find("logs --no-color --timestamps --follow --tail 3 --\n", 1, true))
+		ok(log():find("logs --no-color --timestamps --follow --tail 3\n", 1, true))
 		for line in c:logs("web", { follow = true, since = 1 }) do error(line.text) end
 		eq({ logs.prefixed "Attaching to x" }, {})
 		eq(type(logs.past), "function")
@@ -284,13 +284,13 @@ describe("compose writes", function()
 				got[#got + 1] = line
 			end
 		end
-		eq(got, { "restart -- db web", "restart -t 0", "stop -- web",
-			"start -- web", "kill -s HUP -- web",
-			"up -d --no-recreate --no-deps --scale db=3 -- db",
-			"up -d --no-recreate --no-deps --scale db=1 -- db", "up -d",
-			"up -d --build --no-deps --force-recreate -- web",
+		eq(got, { "restart db web", "restart -t 0", "stop web",
+			"start web", "kill -s HUP web",
+			"up -d --no-recreate --no-deps --scale db=3 db",
+			"up -d --no-recreate --no-deps --scale db=1 db", "up -d",
+			"up -d --build --no-deps --force-recreate web",
 			"up -d --remove-orphans --scale db=2", "down --volumes",
-			"rm -f -v -- web", "pull -q", "build --no-cache -- web" })
+			"rm -f -v web", "pull -q", "build --no-cache web" })
 		raises("usage", c.scale, c, "db", -1)
 		raises("usage", c.up, c, nil, { bild = true })
 	end))
@@ -366,7 +366,7 @@ describe("compose override", function()
 				ok(D.text(over):find('"image": "web:2"', 1, true))
 				ok(D.text(over):find('"version": "2.4"', 1, true))
 				ok(log():find(("docker-compose -f %s -f %s -p shop up -d --no-deps "
-					.. "-- web"):format(path, over), 1, true))
+					.. "web"):format(path, over), 1, true))
 				c:set_env("web", { A = "2" })
 				ok(D.text(over):find('"A": "2"', 1, true))
 				c:undo "web"

@@ -127,7 +127,6 @@ function M.follow(project, list, services, opts)
 	elseif opts.since then
 		after = os.time() - opts.since
 	end
-	argv[#argv + 1] = "--"
 	table.move(services, 1, #services, #argv + 1, argv)
 	local process = docker.open(project.docker, argv, { class = "read",
 		verb = "logs", inherit = true, max = LINE, timeout = opts.timeout })
