@@ -116,6 +116,24 @@ function Client:patch(path, opts) end
 ---@return opsh.http.response
 function Client:request(method, path, opts) end
 
+---A response whose `body` is an iterator over its bytes as they come, and which can
+---be closed. `timeout` is for each wait; opts.method is another method than GET.
+---
+---    local r <close> = api:stream "/dump"
+---    for bytes in r.body do print(#bytes) end
+---@param path string
+---@param opts? opsh.http.options
+---@return opsh.http.response
+function Client:stream(path, opts) end
+
+---The lines of a response as they come.
+---
+---    for line in api:lines("/events", { timeout = 60 }) do print(line) end
+---@param path string
+---@param opts? opsh.http.options
+---@return fun(): string?
+function Client:lines(path, opts) end
+
 ---The certificate that the server shows, trusted or not: a handshake, no request.
 ---@param opts? {timeout?: number}
 ---@return opsh.http.certificate
@@ -177,5 +195,35 @@ function http.response_index(f) end
 ---expect_result, keyed, retry, follow, auth, to, max_body, cert_only
 ---@return opsh.http.response
 function http.call(client, method, path, spec) end
+
+---Begins a transfer that Lua goes along with; nil and the withheld value in a plan.
+---@param client opsh.http.client
+---@param method string
+---@param path string|userdata
+---@param spec table as for call; stream: the body is taken by read
+---@return userdata? stream, any? withheld
+function http.open(client, method, path, spec) end
+
+---The response, without its body.
+---@param stream userdata
+---@return opsh.http.response
+function http.head(stream) end
+
+---@param stream userdata
+---@return string? bytes nil at the end
+function http.read(stream) end
+
+---@param stream userdata
+---@param chunk string
+---@return boolean more is more wanted?
+function http.write(stream, chunk) end
+
+---The request was given wholly.
+---@param stream userdata
+---@return opsh.http.response
+function http.finish(stream) end
+
+---@param stream userdata
+function http.close_stream(stream) end
 
 return http

@@ -63,6 +63,25 @@ Client.patch = method "PATCH"
 -- gateway "/health"
 function Client:__call(path, opts) return Client.get(self, path, opts) end
 
+---A response whose `body` is an iterator over its bytes, as they come: memory
+---stays small whatever the size. `timeout` is for each wait. It can be closed.
+---opts.method: another method than GET.
+---@param path string|userdata
+---@param opts? opsh.http.options
+---@return opsh.http.response
+function Client:stream(path, opts)
+	return (request.stream(self, path, opts or {}))
+end
+
+---The lines of a response as they come, without their ends. A line is at most
+---1 MiB.
+---@param path string|userdata
+---@param opts? opsh.http.options
+---@return fun(): string?
+function Client:lines(path, opts)
+	return request.lines(self, path, opts or {})
+end
+
 ---The certificate that the server shows, also when it is not trusted: then
 ---`verified` is false and `problem` says why. A handshake, no request.
 ---@param opts? {timeout?: number}
@@ -81,6 +100,15 @@ end
 function Client:close() c.close(self) end
 
 c.methods(Client)
+
+---The certificate that a server shows, for an address without a target; see
+---client:certificate.
+---@param address string "HOST:PORT", or "HOST" for port 443
+---@param opts? {server_name?: string, ca?: string, timeout?: number}
+---@return opsh.http.certificate
+function M.certificate(address, opts)
+	return request.certificate(address, opts or {})
+end
 
 -- --- the kind ----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ int luaopen_opsh_c_http(lua_State *L)
 	lua_newtable(L);
 	http_open_client(L);
 	http_open_call(L);
+	http_open_stream(L);
 	http_open_push(L);
 	return 1;
 }

@@ -110,6 +110,7 @@ struct http_xfer {
 	void *easy;		/* owned while it runs */
 	void *mime, *lines;	/* owned: http_curl.c's */
 	struct effect effect;
+	struct effect file_effect;	/* of the file that a body goes to */
 	struct err err;		/* kind none: fine */
 	/* the request */
 	enum effect_class cls;
@@ -164,6 +165,7 @@ struct http_xfer {
 	long long got, wire;
 	double retry_after;	/* s, 0 none */
 	struct http_timing timing;
+	struct target *host;	/* borrowed: the machine that the file is on */
 	char *to, *to_tmp;	/* owned: the file, and its temporary one */
 	int to_fd;
 	void *to_job;		/* borrowed: its sync, in the pool */
@@ -237,6 +239,9 @@ void http_read_headers(lua_State *L, int idx, struct buf *b);
 void http_describe(struct http_xfer *x);
 /* Asks the boundary. [-0, +0, v] */
 enum effect_verdict http_begin(lua_State *L, struct http_xfer *x);
+/* What a withheld call returns: expect_result of the table at spec (0 none), or
+ * an unknown value. [-0, +1, m] */
+int http_push_withheld(lua_State *L, struct http_xfer *x, int spec);
 int http_push(lua_State *L, struct http_xfer *x);	/* [-0, +1, m] */
 void http_push_certificate(lua_State *L, struct tls_seen *s);
 void http_open_call(lua_State *L);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/lx.h"
 #include "core/op.h"
@@ -22,22 +23,10 @@ static struct http_call *of_xfer(struct http_xfer *x)
 				offsetof(struct http_call, x));
 }
 
-/* Who answered: a target is known by its origin. */
-static void meet(struct http_xfer *x)
-{
-	struct http_client *hc = x->hc;
-
-	if (hc->met || !x->status)
-		return;
-	hc->met = 1;
-	target_seen(hc->target, hc->origin, "");
-}
-
 static void call_done(struct http_xfer *x)
 {
 	struct http_call *call = of_xfer(x);
 
-	meet(x);
 	http_close_effect(x);
 	call->op.err = x->err;
 	op_done(&call->op);
@@ -68,6 +57,21 @@ static const struct op_class call_class = {
 	"http call", call_cancel, call_push, call_release
 };
 
+/* The file that the body is to replace: an effect on this machine. */
+static enum effect_verdict begin_file(lua_State *L, struct http_xfer *x)
+{
+	struct effect_call what;
+
+	memset(&what, 0, sizeof what);
+	what.target = x->host;
+	what.cls = access(x->to, F_OK) ? EFFECT_WRITE : EFFECT_DESTRUCTIVE;
+	what.verb = "write";
+	what.request = x->to;
+	what.request_len = strlen(x->to);
+	what.timeout = x->timeout;
+	return effect_begin(L, &x->file_effect, &what);
+}
+
 enum effect_verdict http_begin(lua_State *L, struct http_xfer *x)
 {
 	struct effect_call what;
@@ -76,6 +80,8 @@ enum effect_verdict http_begin(lua_State *L, struct http_xfer *x)
 	if (!buf_ok(&x->text) || !buf_ok(&x->url) || !buf_ok(&x->headers) ||
 	    !buf_ok(&x->body))
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+	if (x->to && begin_file(L, x) == EFFECT_WITHHELD)
+		return EFFECT_WITHHELD;
 	memset(&what, 0, sizeof what);
 	what.target = x->hc->target;
 	what.cls = x->cls;
@@ -87,15 +93,15 @@ enum effect_verdict http_begin(lua_State *L, struct http_xfer *x)
 	return effect_begin(L, &x->effect, &what);
 }
 
-/* [-0, +1] The value that a plan goes on with: expect_result of the table. */
-static int push_withheld(lua_State *L, struct http_xfer *x, int spec)
+int http_push_withheld(lua_State *L, struct http_xfer *x, int spec)
 {
 	lua_createtable(L, 0, 1);
 	if (spec && lua_getfield(L, spec, "expect_result") != LUA_TNIL)
 		lua_setfield(L, -2, "expect");
 	else if (spec)
 		lua_pop(L, 1);
-	return effect_push_withheld(L, &x->effect, lua_gettop(L));
+	return effect_push_withheld(L, x->effect.target ? &x->effect :
+				    &x->file_effect, lua_gettop(L));
 }
 
 /* call(client, method, path [, spec]) -> response; spec is what opsh.http has
@@ -115,7 +121,7 @@ static int l_call(lua_State *L)
 	http_spec_target(L, &call->x, 2, 3, spec);
 	http_spec_read(L, &call->x, spec);
 	if (http_begin(L, &call->x) == EFFECT_WITHHELD)
-		return push_withheld(L, &call->x, spec);
+		return http_push_withheld(L, &call->x, spec);
 	op_start(&call->op);
 	call->x.until = loop_now() + call->x.timeout;
 	http_go(&call->x);

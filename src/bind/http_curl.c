@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +22,6 @@
 
 #define IDLE_MAX 64		/* easy handles that a client keeps */
 #define CONNS_MAX 256		/* connections kept alive, all targets */
-#define FILES_MAX 65536		/* descriptors that we ask for, at most */
 #define TURNS 3			/* of libcurl, before others have theirs */
 
 struct node {			/* an easy handle; its callbacks' argument */
@@ -456,6 +455,56 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line,
 	return more ? more : list;
 }
 
+/* The lines of a request: the given, who asks, and no "Expect: 100-continue". With
+ * a server_name the URL is not the one that the server knows: Host says it. */
+static struct curl_slist *make_lines(const struct http_client *hc,
+				     const struct buf *headers,
+				     const char *auth, int *bad)
+{
+	const struct http_options *o = &hc->o;
+	struct curl_slist *list = to_slist(headers, NULL, bad), *at;
+	struct buf b = BUF_INIT;
+
+	list = add_line(list, auth, bad);
+	list = add_line(list, "Expect:", bad);
+	if (!o->server_name || !o->host)
+		return list;
+	for (at = list; at; at = at->next)
+		if (!strncasecmp(at->data, "host:", 5))
+			return list;
+	buf_addf(&b, strchr(o->host, ':') ? "Host: [%s]" : "Host: %s",
+		 o->host);
+	if (strcmp(o->port, "443"))
+		buf_addf(&b, ":%s", o->port);
+	*bad |= !buf_ok(&b);
+	list = add_line(list, b.data, bad);
+	buf_release(&b);
+	return list;
+}
+
+static int set_tls(struct http_client *hc, struct node *node)
+{
+	const struct http_options *o = &hc->o;
+	CURL *curl = node->curl;
+	int bad = 0;
+
+	SET(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);	/* look at each certificate */
+	SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	SET(CURLOPT_SSL_CTX_DATA, node);
+	SET(CURLOPT_SSL_VERIFYHOST, o->insecure ? 0L : 2L);
+	SET(CURLOPT_KEYPASSWD, "");	/* no question on the terminal */
+	if (o->ca)
+		SET(CURLOPT_CAINFO, o->ca);
+	if (o->cert)
+		SET(CURLOPT_SSLCERT, o->cert);
+	if (o->cert)
+		SET(CURLOPT_SSLKEY, o->key ? o->key : o->cert);
+	if (hc->connect_to)
+		SET(CURLOPT_CONNECT_TO, hc->connect_to);
+	return bad;
+}
+
 /* What each handle of the client has: callbacks, TLS, proxy. */
 static int set_client(struct http_client *hc, struct node *node)
 {
@@ -486,31 +535,21 @@ static int set_client(struct http_client *hc, struct node *node)
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (o->proxy_auth)
 		SET(CURLOPT_PROXYUSERPWD, o->proxy_auth);
+	if (hc->slist)
+		SET(CURLOPT_HTTPHEADER, hc->slist);
 	if (o->socket)
 		SET(CURLOPT_UNIX_SOCKET_PATH, o->socket);
 	SET(CURLOPT_HTTP_VERSION, !o->http2 ? CURL_HTTP_VERSION_1_1 : o->tls ?
 	    CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
-	if (o->http2)
+	if (o->http2 && o->tls)
 		SET(CURLOPT_PIPEWAIT, 1L);
-	if (hc->slist)
-		SET(CURLOPT_HTTPHEADER, hc->slist);
-	if (!o->tls)
-		return bad;
-	SET(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);	/* look at each certificate */
-	SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
-	SET(CURLOPT_SSL_CTX_DATA, node);
-	SET(CURLOPT_SSL_VERIFYHOST, o->insecure ? 0L : 2L);
-	SET(CURLOPT_KEYPASSWD, "");	/* no question on the terminal */
-	if (o->ca)
-		SET(CURLOPT_CAINFO, o->ca);
-	if (o->cert)
-		SET(CURLOPT_SSLCERT, o->cert);
-	if (o->cert)
-		SET(CURLOPT_SSLKEY, o->key ? o->key : o->cert);
-	if (hc->connect_to)
-		SET(CURLOPT_CONNECT_TO, hc->connect_to);
-	return bad;
+	if (o->http2 && !o->tls && curl_version_info(CURLVERSION_NOW)->
+	    version_num < 0x080000) {
+		/* a connection that is reused fails (curl's #10634) */
+		SET(CURLOPT_FRESH_CONNECT, 1L);
+		SET(CURLOPT_FORBID_REUSE, 1L);
+	}
+	return bad | (o->tls ? set_tls(hc, node) : 0);
 }
 
 static int make_lists(struct http_client *hc)
@@ -519,11 +558,8 @@ static int make_lists(struct http_client *hc)
 	struct buf b = BUF_INIT;
 	int bad = 0;
 
-	if (!hc->slist) {
-		hc->slist = to_slist(&o->headers, NULL, &bad);
-		hc->slist = add_line(hc->slist, o->auth, &bad);
-		hc->slist = add_line(hc->slist, "Expect:", &bad);
-	}
+	if (!hc->slist)
+		hc->slist = make_lines(hc, &o->headers, o->auth, &bad);
 	if (!hc->connect_to && o->server_name && o->host) {
 		buf_addf(&b, strchr(o->host, ':') ? "::[%s]:%s" : "::%s:%s",
 			 o->host, o->port);
@@ -704,12 +740,9 @@ static int set_call(struct http_xfer *x, struct node *node)
 	}
 	if (x->own_headers || x->auth || x->no_auth) {
 		node->plain = 0;
-		x->lines = to_slist(x->own_headers ? &x->headers :
-				    &hc->o.headers, NULL, &bad);
-		if (x->auth || !x->no_auth)
-			x->lines = add_line(x->lines, x->auth ? x->auth :
-					    hc->o.auth, &bad);
-		x->lines = add_line(x->lines, "Expect:", &bad);
+		x->lines = make_lines(hc, x->own_headers ? &x->headers :
+				      &hc->o.headers, x->auth ? x->auth :
+				      x->no_auth ? NULL : hc->o.auth, &bad);
 		SET(CURLOPT_HTTPHEADER, x->lines);
 	}
 	if (x->cls != EFFECT_READ) {
@@ -723,6 +756,10 @@ static int set_call(struct http_xfer *x, struct node *node)
 	if (x->retry.each > 0) {
 		node->plain = 0;
 		SET(CURLOPT_TIMEOUT_MS, (long)(x->retry.each * 1000) + 1);
+	}
+	if (x->streamed || x->to) {
+		node->plain = 0;
+		SET(CURLOPT_BUFFERSIZE, 65536L);
 	}
 	if (x->cert_only) {
 		node->plain = 0;
@@ -823,24 +860,10 @@ void http_curl_forget(struct http_client *hc)
 }
 
 /* --- the process ------------------------------------------------------------------------------ */
-/* Each connection is a descriptor: the soft limit is for programs that use
- * select, and we do not. */
-static void raise_files(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= FILES_MAX)
-		return;
-	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > FILES_MAX ?
-		FILES_MAX : r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
-}
-
 int http_curl_open(struct err *e)
 {
 	if (users++)
 		return 0;
-	raise_files();
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
 		multi = curl_multi_init();
 	if (!multi ||

@@ -297,9 +297,25 @@ void http_judge_cancel(struct http_xfer *x, struct err *e)
 	*e = x->err;
 }
 
+/* Who answered: a target is known by its origin. */
+static void meet(struct http_xfer *x)
+{
+	struct http_client *hc = x->hc;
+
+	if (hc->met || !x->status)
+		return;
+	hc->met = 1;
+	target_seen(hc->target, hc->origin, "");
+}
+
 void http_close_effect(struct http_xfer *x)
 {
 	struct err *e = &x->err;
+
+	meet(x);
+	if (x->file_effect.open)
+		effect_end(&x->file_effect, e->kind == ERR_NONE ?
+			   OUTCOME_DONE : OUTCOME_FAILED, -1, x->got, e);
 
 	if (e->kind == ERR_NONE) {
 		effect_end(&x->effect, outcome_of(x), -1, x->got, NULL);

@@ -242,6 +242,20 @@ static int l_response_index(lua_State *L)
 	return 0;
 }
 
+/* __close: the stream that is its body */
+static int l_response_close(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_pushliteral(L, "body");
+	lua_rawget(L, 1);
+	if (luaL_testudata(L, -1, HTTP_STREAM) &&
+	    luaL_getmetafield(L, -1, "__close") != LUA_TNIL) {
+		lua_insert(L, -2);
+		lua_call(L, 1, 0);
+	}
+	return 0;
+}
+
 /* tostring(response) -> "200 (12 bytes)" */
 static int l_response_tostring(lua_State *L)
 {
@@ -261,7 +275,8 @@ static int l_response_tostring(lua_State *L)
 void http_open_push(lua_State *L)
 {
 	static const luaL_Reg meta[] = {
-		{ "__tostring", l_response_tostring }, { NULL, NULL }
+		{ "__tostring", l_response_tostring },
+		{ "__close", l_response_close }, { NULL, NULL }
 	};
 	static const luaL_Reg funcs[] = {
 		{ "response_index", l_response_index }, { NULL, NULL }

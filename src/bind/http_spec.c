@@ -390,13 +390,43 @@ static void read_parts(lua_State *L, struct http_xfer *x, int idx)
 	}
 }
 
+/* Pieces of JSON at idx: secrets stand inside of its strings. */
+static void add_json(lua_State *L, int idx, struct buf *b)
+{
+	lua_Integer i, n = (lua_Integer)lua_rawlen(L, idx);
+	const char *s;
+	size_t len;
+
+	for (i = 1; i <= n; i++) {
+		lua_rawgeti(L, idx, i);
+		s = value_at(L, -1, &len);
+		if (lua_type(L, -1) == LUA_TSTRING) {
+			buf_add(b, s, len);
+		} else {
+			/* its own quotes are cut: they stand around it */
+			size_t at = b->len;
+
+			buf_add_json(b, s, len);
+			if (buf_ok(b)) {
+				memmove(b->data + at, b->data + at + 1,
+					b->len - at - 2);
+				b->len -= 2;
+			}
+		}
+		lua_pop(L, 1);
+	}
+}
+
 static void read_body(lua_State *L, struct http_xfer *x, int idx)
 {
 	int top = lua_gettop(L);
 
 	if (lua_getfield(L, idx, "body") != LUA_TNIL) {
 		x->kind = HTTP_MEM;
-		http_add_value(L, top + 1, &x->body);
+		if (lua_istable(L, top + 1))
+			add_json(L, top + 1, &x->body);
+		else
+			http_add_value(L, top + 1, &x->body);
 	} else if (lua_getfield(L, idx, "form") != LUA_TNIL) {
 		x->kind = HTTP_MEM;
 		add_pairs(L, top + 2, &x->body);
@@ -495,8 +525,12 @@ void http_spec_read(lua_State *L, struct http_xfer *x, int idx)
 	x->connect_timeout = read_seconds(L, idx, "connect_timeout",
 					  x->connect_timeout);
 	x->to = copy_field(L, idx, "to");
-	if (x->to)
+	if (x->to) {
+		lua_getfield(L, idx, "host");
+		x->host = target_check(L, lua_gettop(L));
+		lua_pop(L, 1);
 		x->max_body = HTTP_MAX_FILE;
+	}
 	x->max_body = lx_opt_int(L, idx, "max_body", x->max_body);
 	x->keyed = lx_opt_bool(L, idx, "keyed", 0);
 	x->follow = (int)lx_opt_int(L, idx, "follow", x->follow);

@@ -76,6 +76,7 @@ void http_xfer_release(struct http_xfer *x)
 
 	http_stop(x);
 	effect_abandon(&x->effect);
+	effect_abandon(&x->file_effect);
 	buf_release(&x->url);
 	buf_release(&x->text);
 	wipe(&x->headers);
@@ -136,8 +137,9 @@ static void on_addresses(void *arg, const struct loop_addr *addrs, int n,
 			start(x);
 			continue;
 		}
-		snprintf(x->fault, sizeof x->fault, "%s",
-			 n ? "out of memory" : e->message);
+		snprintf(x->fault, sizeof x->fault, "%.*s",
+			 (int)sizeof x->fault - 1, n ? "out of memory" :
+			 e->message);
 		http_ended(x, n || e->kind == ERR_LIMIT ? HTTP_F_MEMORY :
 			   HTTP_F_DNS, 0);
 	}

@@ -12,9 +12,9 @@ local H = {}
 local shared = package.loaded["spec.http"] or { servers = {} }
 package.loaded["spec.http"] = shared
 
-local function start(args)
-	local pipe = assert(io.popen("sh -c 'echo $$; exec tests/lib/http_server.py "
-		.. args .. " < /dev/null 2> /dev/null'"))
+local function start(args, program)
+	local pipe = assert(io.popen("exec sh -c 'echo $$; exec " .. (program or
+		"tests/lib/http_server.py") .. " " .. args .. " < /dev/null 2> /dev/null'"))
 	local pid, port = pipe:read "l", math.tointeger(tonumber(pipe:read "l"
 		or ""))
 	if not port then error("the server does not start: " .. args, 0) end
@@ -39,11 +39,100 @@ function H.server(args)
 	return setmetatable(start(args or ""), Server)
 end
 
+-- tests/fault/proxy.py in one of its modes, before nothing.
+function H.proxy(mode)
+	local server = start(("--to 127.0.0.1:9 --control %s/%s.control --mode %s")
+		:format(H.folder(), mode, mode), "tests/fault/proxy.py")
+	return setmetatable(server, Server)
+end
+
 -- The one that specs share, by its arguments.
 function H.shared(args)
 	args = args or ""
 	if not shared.servers[args] then shared.servers[args] = H.server(args) end
 	return shared.servers[args]
+end
+
+local function run(command)
+	if not os.execute(command .. " > /dev/null 2>&1") then
+		error("failed: " .. command, 0)
+	end
+end
+
+-- Certificates, made once: ca.pem, and NAME.pem with NAME.key for each of
+-- localhost (good), expired, wrong (for another host), self (its own authority),
+-- client. One file of each: certificate, then the authority's.
+function H.certificates()
+	local dir = H.folder()
+	if shared.certificates then return dir end
+	local function cert(name, subject, san, days, ca)
+		run(("openssl req -newkey rsa:2048 -nodes -keyout %s/%s.key -out "
+			.. "%s/%s.csr -subj '/O=opsh/CN=%s'"):format(dir, name, dir, name,
+			subject))
+		local f = assert(io.open(dir .. "/" .. name .. ".ext", "w"))
+		f:write(san and "subjectAltName=" .. san .. "\n"
+			or "basicConstraints=critical,CA:TRUE\n")
+		f:close()
+		local by = ca and ("-CA %s/ca.pem -CAkey %s/ca.key -CAcreateserial")
+			:format(dir, dir) or ("-signkey %s/%s.key"):format(dir, name)
+		run(("openssl x509 -req -in %s/%s.csr -out %s/%s.pem -days %d -extfile "
+			.. "%s/%s.ext %s"):format(dir, name, dir, name, days, dir, name, by))
+	end
+	cert("ca", "opsh test authority", nil, 30)
+	cert("localhost", "localhost", "DNS:localhost,IP:127.0.0.1", 10, true)
+	cert("expired", "localhost", "DNS:localhost,IP:127.0.0.1", 10, true)
+	-- only `openssl ca` makes one that has ended
+	local f = assert(io.open(dir .. "/ca.cnf", "w"))
+	local text = ([[[ca]
+default_ca = own
+[own]
+new_certs_dir = DIR
+database = DIR/ca.txt
+serial = DIR/ca.number
+certificate = DIR/ca.pem
+private_key = DIR/ca.key
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+]]):gsub("DIR", dir)
+	f:write(text)
+	f:close()
+	run(("cd %s && : > ca.txt && echo 1000 > ca.number && openssl ca -batch "
+		.. "-notext -config ca.cnf -in expired.csr -out expired.pem -extfile "
+		.. "expired.ext -startdate 20200101000000Z -enddate 20200201000000Z")
+		:format(dir))
+	cert("wrong", "other.example", "DNS:other.example,DNS:*.wrong.example", 10,
+		true)
+	cert("self", "localhost", "DNS:localhost,IP:127.0.0.1", 10)
+	cert("client", "ops", "DNS:ops", 10, true)
+	shared.certificates = true
+	return dir
+end
+
+-- The shared TLS server with the certificate `name`; args: more arguments.
+function H.tls(name, args)
+	local dir = H.certificates()
+	return H.shared(("--cert %s/%s.pem --key %s/%s.key %s"):format(dir, name,
+		dir, name, args or ""))
+end
+
+-- nghttpd on a folder with the file `hello`; the port is one that was free. args:
+-- "--no-tls", or key and certificate.
+function H.http2(args)
+	local p = io.popen("python3 -c 'import socket; s = socket.socket(); "
+		.. "s.bind((\"127.0.0.1\", 0)); print(s.getsockname()[1])'")
+	local port = p:read "l"
+	p:close()
+	local dir = H.folder()
+	local f = assert(io.open(dir .. "/hello", "w"))
+	f:write "hello"
+	f:close()
+	local pipe = assert(io.popen(("exec sh -c 'echo $$; exec nghttpd "
+		.. "-a 127.0.0.1 -d %s %s %s > /dev/null 2>&1'"):format(dir, port,
+		args)))
+	return setmetatable({ pid = pipe:read "l", pipe = pipe,
+		port = math.tointeger(tonumber(port)) }, Server)
 end
 
 -- A folder for the process, removed at its end.

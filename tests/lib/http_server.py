@@ -63,7 +63,10 @@ async def read_body(reader, get, sink):
 
 
 async def read_request(reader, conn):
-    line = await reader.readline()
+    line = await reader.read(1)
+    if line == b"\x16":         # TLS, and we speak none
+        raise ValueError
+    line += await reader.readline()
     if not line:
         return None
     method, target, _ = line.decode("latin-1").split(" ", 2)
@@ -312,7 +315,9 @@ async def serve(reader, writer):
             elif not await action(request, writer):
                 break
             await writer.drain()
-    except (OSError, EOFError, ValueError, asyncio.TimeoutError,
+    except ValueError:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    except (OSError, EOFError, asyncio.TimeoutError,
             asyncio.IncompleteReadError):
         pass
     finally:

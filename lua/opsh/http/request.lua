@@ -8,6 +8,8 @@ local secret = require "opsh.secret"
 
 local M = {}
 
+local MAX_LINE <const> = 1024 * 1024
+
 local function usage(fmt, ...)
 	error(err.new { kind = "usage", message = fmt:format(...) }, 0)
 end
@@ -183,9 +185,54 @@ end
 
 -- --- bodies -----------------------------------------------------------------------------
 
--- JSON text; with secrets in it a list of its pieces.
+-- A copy of the value with a word in place of each secret.
+local function without(v, found, depth)
+	if secret.is(v) then
+		local word = ("secret-%d-of-%p"):format(#found + 1, found)
+		found[#found + 1] = { word = word, value = secret.resolve(v) }
+		return word
+	elseif type(v) ~= "table" or depth > 128 then
+		return v
+	end
+	local copy = setmetatable({}, getmetatable(v))
+	for key, item in pairs(v) do copy[key] = without(item, found, depth + 1) end
+	return copy
+end
+
+local function holds_secret(v, depth)
+	if secret.is(v) then return true end
+	if type(v) ~= "table" or depth > 128 then return false end
+	for _, item in pairs(v) do
+		local kind = type(item)
+		if (kind == "table" or kind == "userdata")
+			and holds_secret(item, depth + 1) then
+			return true
+		end
+	end
+	return false
+end
+
+-- JSON text; with secrets in it a list of its pieces, as a secret is never a
+-- string of Lua's.
 local function json_of(v)
-	return require("opsh.json").encode(v)
+	local encode = require("opsh.json").encode
+	if not holds_secret(v, 0) then return encode(v) end
+	local found, pieces = {}, { json = true }
+	local text = encode(without(v, found, 0))
+	local order = {}
+	for _, item in ipairs(found) do
+		local from, to = text:find(item.word, 1, true)
+		order[#order + 1] = { from, to, item.value }
+	end
+	table.sort(order, function(a, b) return a[1] < b[1] end)
+	local at = 1
+	for _, place in ipairs(order) do
+		pieces[#pieces + 1] = text:sub(at, place[1] - 1)
+		pieces[#pieces + 1] = place[3]
+		at = place[2] + 1
+	end
+	pieces[#pieces + 1] = text:sub(at)
+	return pieces
 end
 
 local BODIES = { "body", "json", "form", "multipart" }
@@ -269,6 +316,7 @@ function M.spec(client, method, opts)
 		timeout = opts.timeout, connect_timeout = opts.connect_timeout,
 		max_body = opts.max_body, to = opts.to, follow = opts.follow,
 		auth = read_auth(opts.auth) }
+	if opts.to then spec.host = require("opsh.c.target").host() end
 	local own = opts.headers and headers_of(opts.headers, "headers")
 	local kind = read_body(opts, spec)
 	if opts.idempotency_key ~= nil then
@@ -295,23 +343,95 @@ function M.spec(client, method, opts)
 	return spec
 end
 
+-- The request goes out as `chunk` makes it; nothing is kept of it.
+local function upload(client, method, path, spec, chunk)
+	local stream, withheld = c.open(client, method, path, spec)
+	if not stream then return withheld end
+	local _ <close> = stream
+	for data in chunk do
+		if type(data) ~= "string" then
+			usage("the function of 'body' must return strings, then nil; not a %s",
+				type(data))
+		end
+		if not c.write(stream, data) then break end
+	end
+	return c.finish(stream)
+end
+
+---A call that waits for its whole response.
 ---@param client opsh.http.client
 ---@param method string
 ---@param path string|userdata
 ---@param opts table
 ---@return opsh.http.response
 function M.call(client, method, path, opts)
-	return c.call(client, method, path, M.spec(client, method, opts))
+	local spec = M.spec(client, method, opts)
+	if spec.chunks then
+		return upload(client, method, path, spec, opts.body)
+	end
+	return c.call(client, method, path, spec)
 end
 
+---A response whose body is taken as it comes.
 ---@param client opsh.http.client
----@param opts? table
----@return opsh.http.certificate
-function M.certificate(client, opts)
-	opts = opts or {}
-	check(opts, { timeout = true })
-	return c.call(client, "GET", "", { cert_only = true,
-		timeout = opts.timeout })
+---@param path string|userdata
+---@param opts table
+---@return opsh.http.response response, userdata? stream nil in a plan
+function M.stream(client, path, opts)
+	local own = {}
+	for name, v in pairs(opts) do
+		if name ~= "method" then own[name] = v end
+	end
+	local method = opts.method or "GET"
+	if opts.to or type(opts.body) == "function" then
+		usage "a streamed call takes neither 'to' nor a function as 'body'"
+	end
+	local spec = M.spec(client, method, own)
+	spec.stream = true
+	local stream, withheld = c.open(client, method, path, spec)
+	if not stream then return withheld end
+	local fine, response = pcall(c.head, stream)
+	if not fine then
+		c.close_stream(stream)
+		error(response, 0)
+	end
+	response.body = stream
+	return response, stream
+end
+
+---The lines of a response.
+---@param client opsh.http.client
+---@param path string|userdata
+---@param opts table
+---@return fun(): string?, nil, nil, userdata?
+function M.lines(client, path, opts)
+	local _, stream = M.stream(client, path, opts)
+	local rest, ended = "", stream == nil
+	local at = 1
+	local function next_line()
+		while true do
+			local stop = rest:find("\n", at, true)
+			if stop then
+				local line = rest:sub(at, stop - 1)
+				at = stop + 1
+				return (line:gsub("\r$", ""))
+			end
+			rest, at = rest:sub(at), 1
+			if ended then
+				local last = rest
+				rest = ""
+				return last ~= "" and last or nil
+			end
+			if #rest > MAX_LINE then
+				error(err.new { kind = "limit", message =
+					("a line of '%s' is longer than %d bytes"):format(
+					c.origin(client), MAX_LINE) }, 0)
+			end
+			local chunk = c.read(stream)
+			if chunk then rest = rest .. chunk else ended = true end
+		end
+	end
+	return next_line, nil, nil, stream
 end
 
 -- --- a target's options -------------------------------------------------------------------
@@ -437,6 +557,39 @@ function M.connect(target, options)
 			target:name())
 	end
 	return c.connect(target, o, { headers = headers })
+end
+
+-- --- certificates ---------------------------------------------------------------------
+
+local function handshake(client, timeout)
+	return c.call(client, "GET", "", { cert_only = true, timeout = timeout })
+end
+
+-- Of an address that is no target.
+local function certificate_of(address, opts)
+	check(opts, { server_name = true, ca = true, timeout = true })
+	local host, port = address:match "^%[([%x:]+)%]:?(%d*)$"
+	if not host then host, port = address:match "^([^:%s/]+):?(%d*)$" end
+	if not host then usage("'%s' must be HOST:PORT", address) end
+	local object = require("opsh.c.target").new { name = address:sub(1, 63),
+		kind = "http" }
+	local client = M.connect(object, { server_name = opts.server_name,
+		ca = opts.ca, url = { scheme = "https", tls = true, host = host,
+		port = port ~= "" and port or "443" } })
+	local _ <close> = setmetatable({}, { __close = function()
+		c.close(client)
+	end })
+	return handshake(client, opts.timeout)
+end
+
+---The certificate that a client's server shows, or that of an address.
+---@param from opsh.http.client|string
+---@param opts? table
+---@return opsh.http.certificate
+function M.certificate(from, opts)
+	if type(from) == "string" then return certificate_of(from, opts or {}) end
+	check(opts or {}, { timeout = true })
+	return handshake(from, opts and opts.timeout)
 end
 
 return M
