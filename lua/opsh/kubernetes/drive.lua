@@ -371,6 +371,12 @@ function drive.exec(self, service, argv, opts)
 	if type(more.stdout) == "string" then more.stdout = { file = more.stdout } end
 	local fine, result = pcall(self.call.run, self.call, join(words, argv), more)
 	if not fine then error(failure_of(self, result, argv, pod), 0) end
+	-- an accepted status: kubectl's word on it is not the program's
+	local stderr = type(result) == "table" and rawget(result, "stderr")
+	if type(stderr) == "string" and rawget(result, "status") ~= 0 then
+		local _, own = said.of_program(stderr, rawget(result, "status"))
+		rawset(result, "stderr", own)
+	end
 	return result
 end
 
