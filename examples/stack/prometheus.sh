@@ -77,7 +77,7 @@ prometheus_env() {
 }
 
 prometheus_targets() {
-	printf '\t\tmetrics = { kind = "http", url = "http://127.0.0.1:%s" },\n' \
+	printf '\t\tprometheus = { kind = "http", url = "http://127.0.0.1:%s" },\n' \
 		"$prometheus_port"
 }
 

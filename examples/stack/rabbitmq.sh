@@ -121,7 +121,7 @@ rabbitmq_env() {
 }
 
 rabbitmq_targets() {
-	printf '\t\tqueue = { kind = "http", url = "http://127.0.0.1:%s",\n' \
+	printf '\t\trabbitmq = { kind = "http", url = "http://127.0.0.1:%s",\n' \
 		"$rabbitmq_http"
 	printf '\t\t\tuser = "ops", password = secret.file %s },\n' \
 		"$(stack_lua "$stack_dir/password")"

@@ -371,4 +371,17 @@ function M.fingerprint(message)
 	return table.concat(parts, " ")
 end
 
+---A short name of a message for people to type: 16 hex digits (FNV-1a) of its
+---fingerprint. It tells messages apart, it protects nothing.
+---@param message opsh.rabbitmq.message
+---@return string
+function M.id(message)
+	local hash = 0xcbf29ce484222325
+	local text = M.fingerprint(message)
+	for n = 1, #text do
+		hash = (hash ~ text:byte(n)) * 0x100000001b3
+	end
+	return ("%016x"):format(hash)
+end
+
 return M

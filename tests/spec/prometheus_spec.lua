@@ -161,9 +161,8 @@ describe("prometheus server", function()
 				and f.samples or {}) do
 				local key = key_of(s.name, s.labels)
 				local still = after[key] and same(after[key], s.value)
-				if still and not (api[key] and same(api[key], s.value)) then
-					error(("%s: page %s, API %s"):format(s.name, s.value, api[key]))
-				elseif still then
+				if still then
+					ok(api[key] and same(api[key], s.value), s.name)
 					compared = compared + 1
 				end
 			end
@@ -201,8 +200,8 @@ describe("prometheus server", function()
 				if s.name:find "_bucket$" then buckets[#buckets + 1] = s end
 			end
 			for _, q in ipairs { 0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1, -1, 2 } do
-				local theirs = p:value(("histogram_quantile(%g, "
-					.. 'http_request_duration_seconds_bucket{job="nginx"})'):format(q))
+				local theirs = p:value(("histogram_quantile(%g, http_request_"
+					.. 'duration_seconds_bucket{job="nginx"})'):format(q))
 				ok(same(prometheus.quantile(q, buckets), theirs), q)
 			end
 			for _, expr in ipairs { 'sum(http_requests_total{code=~"5..",job="nginx"})'

@@ -174,7 +174,7 @@ describe("rabbitmq", function()
 		eq(q { messages = 100 }, nil)
 	end)
 
-	it("rabbitmq.fingerprint", function()
+	it("rabbitmq.fingerprint, rabbitmq.id", function()
 		local function m(payload, properties)
 			return rabbitmq.fingerprint { exchange = "", routing_key = "q",
 				payload = payload, properties = properties }
@@ -185,5 +185,8 @@ describe("rabbitmq", function()
 		eq(m("a", { headers = { ["x-delivery-count"] = 1 } }),
 			m("a", { headers = { ["x-delivery-count"] = 2 } }))
 		ok(m("a", { headers = { n = 1 } }) ~= m("a", { headers = { n = 2 } }))
+		local message = { exchange = "", routing_key = "q", payload = "a" }
+		ok(rabbitmq.id(message):find "^%x+$")
+		eq(#rabbitmq.id(message), 16)
 	end)
 end)

@@ -259,7 +259,17 @@ local COMPARE <const> = {
 	["!="] = function(a, b) return a ~= b end,
 }
 
-local function apply(f, a, b)
+-- Labels that two vectors are matched by: all, without some, or only some.
+local function matched(labels, match)
+	if not match then return key_of(labels) end
+	local out = {}
+	for name, value in pairs(labels) do
+		if (match.names[name] == true) == match.only then out[name] = value end
+	end
+	return key_of(out)
+end
+
+local function apply(f, a, b, match)
 	if type(a) == "number" and type(b) == "number" then return f(a, b) end
 	local out = {}
 	if type(a) == "number" then
@@ -274,9 +284,9 @@ local function apply(f, a, b)
 		return out
 	end
 	local right = {}
-	for _, row in ipairs(b) do right[key_of(row.labels)] = row.value end
+	for _, row in ipairs(b) do right[matched(row.labels, match)] = row.value end
 	for _, row in ipairs(a) do
-		local other = right[key_of(row.labels)]
+		local other = right[matched(row.labels, match)]
 		if other then
 			out[#out + 1] = { labels = row.labels, value = f(row.value, other) }
 		end
@@ -372,12 +382,24 @@ local function operand(s)
 	return select_from(s.looks.second, selector)
 end
 
+-- on(...) or ignoring(...) after an operator, where there is one.
+local function match_at(s)
+	if s.kind ~= "name" or s.value ~= "on" and s.value ~= "ignoring" then
+		return nil
+	end
+	local match = { only = s.value == "on", names = {} }
+	advance(s)
+	for _, name in ipairs(names_at(s)) do match.names[name] = true end
+	return match
+end
+
 local function product(s)
 	local value = operand(s)
 	while s.kind == "*" or s.kind == "/" do
 		local f = COMPUTE[s.kind]
 		advance(s)
-		value = apply(f, value, operand(s))
+		local match = match_at(s)
+		value = apply(f, value, operand(s), match)
 	end
 	return value
 end
@@ -387,28 +409,39 @@ local function sum(s)
 	while s.kind == "+" or s.kind == "-" do
 		local f = COMPUTE[s.kind]
 		advance(s)
-		value = apply(f, value, product(s))
+		local match = match_at(s)
+		value = apply(f, value, product(s), match)
 	end
 	return value
+end
+
+-- VECTOR > NUMBER keeps the rows where it holds; with `bool` each is 1 or 0.
+local function compared(s, value)
+	local compare = COMPARE[s.kind]
+	advance(s)
+	local bool = s.kind == "name" and s.value == "bool"
+	if bool then advance(s) end
+	local limit = sum(s)
+	if type(limit) ~= "number" or type(value) ~= "table" then
+		refuse(s, "only a vector is compared, and only with a number")
+	end
+	local out = {}
+	for _, row in ipairs(value) do
+		local holds = compare(row.value, limit)
+		if bool then
+			out[#out + 1] = { labels = row.labels, value = holds and 1 or 0 }
+		elseif holds then
+			out[#out + 1] = row
+		end
+	end
+	return out
 end
 
 function expression(s)
 	s.depth = s.depth + 1
 	if s.depth > 50 then refuse(s, "it is nested too deep") end
 	local value = sum(s)
-	local compare = COMPARE[s.kind]
-	if compare then
-		advance(s)
-		local limit = sum(s)
-		if type(limit) ~= "number" or type(value) ~= "table" then
-			refuse(s, "only a vector is compared, and only with a number")
-		end
-		local out = {}
-		for _, row in ipairs(value) do
-			if compare(row.value, limit) then out[#out + 1] = row end
-		end
-		value = out
-	end
+	if COMPARE[s.kind] then value = compared(s, value) end
 	s.depth = s.depth - 1
 	return value
 end
