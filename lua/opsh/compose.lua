@@ -277,13 +277,19 @@ function Client:start(services, opts)
 	return change(self, "write", "start", { "start" }, names, opts)
 end
 
----Restarts containers, all at once; destructive, verb "restart". What the files say
----now counts only after `up`.
+---Restarts containers, all at once, or `instance` of one service alone;
+---destructive, verb "restart". What the files say now counts only after `up`.
 ---@param services? string|string[]
----@param opts? {grace?: number, timeout?: number, expect?: any} grace: seconds between TERM and KILL (default: the file's, or 10)
+---@param opts? {instance?: string|integer, grace?: number, timeout?: number, expect?: any} grace: seconds between TERM and KILL (default: the file's, or 10)
 ---@return table result
 function Client:restart(services, opts)
-	opts = options(opts, "grace timeout expect")
+	opts = options(opts, "instance grace timeout expect")
+	if opts.instance then
+		local row = instance(self, services, opts.instance)
+		meet(self)
+		return self.docker:restart(row.name, { grace = opts.grace,
+			timeout = opts.timeout, expect = opts.expect })
+	end
 	return change(self, "destructive", "restart", add({ "restart" }, "-t",
 		seconds(opts.grace, "grace")), known(self, services), opts)
 end

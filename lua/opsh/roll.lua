@@ -40,15 +40,22 @@ function M.resolve(system, o, kind, names)
 	local known, list = {}, o:services()
 	for _, name in ipairs(list) do known[name] = true end
 	local status = o:status()
-	local out = {}
-	for n, s in ipairs(service.order(service.named(system, names))) do
+	local out, wanted, all = {}, {}, service.list(system)
+	for _, s in ipairs(service.named(system, names)) do
+		wanted[s.name] = true
+		if not system.services[s.name] then all[#all + 1] = s end
+	end
+	-- all of them: what is between two that are wanted joins them
+	for _, s in ipairs(service.order(all)) do
 		local unit = service.resolve(s, kind, status)
-		if not known[unit] then
+		if wanted[s.name] and not known[unit] then
 			error(err.new { kind = "check", message = ("the orchestrator has no "
 				.. "service '%s' (it has: %s)"):format(unit,
 				table.concat(list, ", ")) }, 0)
 		end
-		out[n] = { name = s.name, def = s.def, unit = unit }
+		if wanted[s.name] then
+			out[#out + 1] = { name = s.name, def = s.def, unit = unit }
+		end
 	end
 	return out
 end

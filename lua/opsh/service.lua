@@ -87,7 +87,8 @@ function M.unit(service, kind)
 	return def.unit or service.name
 end
 
----Its instances among the rows of orchestrator:status().
+---Its instances among the rows of orchestrator:status(): the container that the
+---file names, else those of its unit.
 ---@param service opsh.service
 ---@param kind string
 ---@param rows opsh.orchestrator.row[]
@@ -95,10 +96,8 @@ end
 function M.instances(service, kind, rows)
 	local unit, container, out = M.unit(service, kind), service.def.container, {}
 	for _, row in ipairs(rows) do
-		if container and row.name == container or not container
-			and row.service == unit then
-			out[#out + 1] = row
-		end
+		if container and row.name == container then return { row } end
+		if row.service == unit then out[#out + 1] = row end
 	end
 	return out
 end
@@ -177,17 +176,21 @@ end
 ---@param row opsh.orchestrator.row
 ---@return string
 function M.state(row)
-	local text = row.reason or row.state
+	-- what docker calls Error and Completed says no more than the state
+	local reason = row.reason ~= "Error" and row.reason ~= "Completed"
+		and row.reason or nil
+	local text = reason or row.state
 	if row.state == "exited" or row.state == "failed" then
 		if row.signal then
 			text = ("%s (signal %d)"):format(text, row.signal)
 		elseif row.exit_code then
 			text = ("%s (%d)"):format(text, row.exit_code)
 		end
-	elseif row.state == "running" and row.health and not row.reason then
+	elseif row.state == "running" and row.health and (not reason
+		or reason == "Unhealthy") then
 		text = row.health == "healthy" and "healthy"
 			or "running, " .. row.health
-	elseif row.state == "running" and not row.ready and not row.reason then
+	elseif row.state == "running" and not row.ready and not reason then
 		text = "running, not ready"
 	end
 	return text

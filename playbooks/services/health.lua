@@ -50,7 +50,11 @@ return {
       return { verdict = health.verdict(rows) }
     end)
     print(health.verdict(rows))
-    if problem then log.warn("the orchestrator does not answer: %s", problem) end
+    if problem then
+      log.warn("the orchestrator does not answer: %s", problem)
+    elseif not o and not kind:find "^no orchestrator" then
+      log.warn("containers are not looked at: %s", kind)
+    end
     show(rows, { columns = { "service", "state",
       { key = "latency_ms", title = "ms" }, "container", "detail" } })
     health.demand(rows, p.strict)

@@ -60,8 +60,8 @@ local function growth(p, limits)
   local prometheus = service.prometheus(system)
   if not prometheus then return nil end
   local rows, now = {}, os.time()
-  for _, series in ipairs(prometheus:query_range(query_of(p), {
-    from = now - p.window, to = now, step = math.max(5, p.window // 60) })) do
+  for _, series in ipairs(prometheus:range(query_of(p), {
+    start = now - p.window, stop = now, step = math.max(5, p.window // 60) })) do
     local name = name_of(series.labels)
     rows[#rows + 1] = resources.growth(name, series.values, limits[name]
       and limits[name].memory)

@@ -34,12 +34,18 @@ local function errors_of(o, unit, p, looping)
   return logs.group(found)
 end
 
+-- Of events that are no warning those that tell of an end.
+local ENDS <const> = { die = true, oom = true, kill = true, destroy = true,
+  stop = true, exited = true }
+
 local function events_of(o, unit, p)
   local list = try(task.timeout, p.timeout, o.events, o, unit,
     { since = p.since })
   local out = {}
   for _, event in ipairs(list or {}) do
-    if event.type == "Warning" or event.message then out[#out + 1] = event end
+    if event.type == "Warning" or ENDS[event.reason] then
+      out[#out + 1] = event
+    end
   end
   return out
 end
@@ -149,7 +155,11 @@ local function evidence(f, verdict)
   if f.health then
     add("health", "%s: %s", f.health.state, f.health.detail)
   end
-  for _, row in ipairs(f.instances) do add("instance", "%s", of_instance(row)) end
+  for _, row in ipairs(f.instances) do
+    if not row.ready or #f.instances == 1 then
+      add("instance", "%s", of_instance(row))
+    end
+  end
   if f.defined and #f.instances == 0 then
     add("instance", "defined, and there is none")
   end

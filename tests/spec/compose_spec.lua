@@ -266,6 +266,9 @@ describe("compose writes", function()
 	it("what people type", D.compose(nil, nil, function(c, log)
 		c:restart { "db", "web" }
 		c:restart(nil, { grace = 0 })
+		c:restart("web", { instance = "shop_web_2", grace = 2 })
+		ok(log():find("docker restart -t 2 shop_web_2", 1, true), log())
+		raises("check", c.restart, c, "web", { instance = "shop_web_9" })
 		c:stop "web"
 		c:start "web"
 		c:kill("web", { signal = "HUP" })

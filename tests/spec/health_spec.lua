@@ -206,6 +206,7 @@ describe("opsh.service", function()
 			row("c", "running") }
 		eq(service.instances(c, "compose", rows), { rows[1] })
 		eq(service.resolve(c, "compose", rows), "redis")
+		eq(service.instances(c, "compose", { rows[2] }), { rows[2] })
 		eq(service.resolve(s, "compose", rows), "u")
 	end)
 

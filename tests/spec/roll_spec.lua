@@ -8,8 +8,8 @@ local healthy, rows
 
 local function system()
 	return { thresholds = {}, services = {
-		web = { target = "a", health = "/h", unit = "w", depends = { "db" } },
-		db = {} },
+		web = { target = "a", health = "/h", unit = "w", depends = { "mid" } },
+		mid = { depends = { "db" } }, db = {} },
 		targets = function()
 			return { { name = "a", kind = "http", built_in = true } }
 		end,
