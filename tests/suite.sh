@@ -60,16 +60,16 @@ spec() {
 group check 600 tests/check.sh
 # shellcheck disable=SC2086
 group unit 300 env $ASAN tests/unit/run.sh build/asan/unit
-spec spec 300 "" asan 0
-spec spec-gc 600 gc test 0
-spec spec-alloc 900 alloc asan 9
+spec spec 900 "" asan 0
+spec spec-gc 1500 gc test 0
+spec spec-alloc 1800 alloc asan 9
 group valgrind 600 examples/stack/stack run redis redis-tls -- tests/unit/valgrind.sh
 group golden 120 tests/golden/run.sh
 group help 120 tests/help_test.sh
-group stack 180 tests/lib/stack_test.sh
-group fault 300 tests/fault/run.sh
+group stack 400 tests/lib/stack_test.sh
+group fault 900 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
-group live 1200 tests/live/all.sh
+group live 1500 tests/live/all.sh
 group resume 180 tests/live/resume.sh
 group readme 120 tests/live/readme.sh
 group install 120 tests/live/install.sh

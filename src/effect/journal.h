@@ -32,9 +32,10 @@ int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 
 /* When a record must be on disk. HELD: after journal_hold() it waits in memory
  * until the loop is about to sleep, 64 KiB are full or another record comes,
- * which it precedes; for reads, as nothing hangs on their records. SOON: a pool thread syncs it at once, nothing
- * waits for it (it is in the kernel when append returns, a killed process loses
- * nothing; a power cut leaves the write in doubt, which is true). */
+ * which it precedes; for reads, as nothing hangs on their records. SOON: a pool
+ * thread syncs it at once, nothing waits for it (it is in the kernel when append
+ * returns, a killed process loses nothing; a power cut leaves the write in
+ * doubt, which is true). */
 enum journal_sync { JOURNAL_HELD, JOURNAL_LATER, JOURNAL_SOON, JOURNAL_NOW };
 
 /* Appends a record of JSON members (no braces). NOW: on disk before it
