@@ -2,8 +2,8 @@
  * http: what the files of the HTTP binding share. A transfer (http_xfer) is one
  * call: it resolves, runs on libcurl's multi handle, follows redirects within
  * its origin, tries again where that is legal, and tells its owner once that it
- * is over. Only http_curl.c knows libcurl; only http_spec.c, http_call.c,
- * http_stream.c, http_push.c and http_client.c know Lua.
+ * is over. Only http_curl.c, http_multi.c and http_url.c know libcurl; only
+ * http_spec.c, http_call.c, http_stream.c, http_push.c, http_client.c know Lua.
  */
 #ifndef OPSH_BIND_HTTP_H
 #define OPSH_BIND_HTTP_H
@@ -106,9 +106,9 @@ enum http_take {		/* what a callback did with its bytes */
 struct http_xfer {
 	struct http_client *hc;	/* borrowed: its userdata is on the frame */
 	struct http_xfer *next;	/* of hc->waiting */
-	struct http_xfer *run_next, **run_at;	/* http_curl.c's list */
+	struct http_xfer *run_next, **run_at;	/* http_multi.c's list */
 	void *easy;		/* owned while it runs */
-	void *mime, *lines;	/* owned: http_curl.c's */
+	void *mime, *lines, *addrs;	/* owned: http_curl.c's */
 	struct effect effect;
 	struct effect file_effect;	/* of the file that a body goes to */
 	struct err err;		/* kind none: fine */

@@ -7,27 +7,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "core/lx.h"
 #include "core/mem.h"
 #include "effect/redact.h"
 #include "effect/secret.h"
-
-#define FILES_MAX 65536		/* descriptors that we ask for, at most */
-
-/* Each connection is a descriptor: the soft limit is for programs that use
- * select, and we do not. */
-static void raise_files(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur >= FILES_MAX)
-		return;
-	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max > FILES_MAX ?
-		FILES_MAX : r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
-}
 
 /* --- options ----------------------------------------------------------------------- */
 static char *copy_str(lua_State *L, int arg, const char *name)
@@ -227,7 +211,6 @@ static int l_connect(lua_State *L)
 	lua_setiuservalue(L, -2, 2);
 	luaL_setmetatable(L, HTTP_CLIENT);
 	http_options_read(L, 2, &hc->o);
-	raise_files();
 	if (http_curl_open(&e) < 0)
 		return err_raise(L, &e);
 	hc->opened = 1;

@@ -1,15 +1,13 @@
 /*
- * http_curl: the one user of libcurl. Owns the multi handle of the process, its
- * sockets' watches and its timer, and a client's idle easy handles. Translates a
- * transfer into options, and what libcurl says back. libcurl is never called
- * from inside its own callbacks; they copy and return.
+ * http_curl: libcurl's easy handles: a transfer translated into options and
+ * callbacks, multipart bodies, the idle handles of a client. The callbacks copy
+ * and return; libcurl is never called from inside them. What makes the handles go
+ * is in http_multi.c.
  */
-#include "bind/http.h"
+#include "bind/http_node.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -21,294 +19,11 @@
 #include "core/mem.h"
 
 #define IDLE_MAX 64		/* easy handles that a client keeps */
-#define CONNS_MAX 256		/* connections kept alive, all targets */
-#define TURNS 3			/* of libcurl, before others have theirs */
-
-struct node {			/* an easy handle; its callbacks' argument */
-	CURL *curl;		/* owned */
-	struct node *next;
-	struct http_xfer *x;	/* borrowed: whom it runs for */
-	int plain;		/* has the client's options, and no others */
-	char error[CURL_ERROR_SIZE];
-};
-
-static CURLM *multi;		/* owned while users > 0 */
-static int users;
-static struct http_xfer *running;
-static struct loop_timer *timer;	/* owned */
-static double armed_at;		/* loop_now() when it fires */
-static double want_at = INFINITY;	/* when libcurl wants to be called */
-static int busy;		/* settle is on the stack */
-
-static void settle(void);
-
-/* --- sockets and timer ---------------------------------------------------------- */
-static void on_ready(void *arg, int events, int status)
-{
-	int fd = (int)(intptr_t)arg, mask = 0, n;
-
-	if (events & LOOP_READ)
-		mask |= CURL_CSELECT_IN;
-	if (events & LOOP_WRITE)
-		mask |= CURL_CSELECT_OUT;
-	if (status < 0)
-		mask |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(multi, fd, mask, &n);
-	settle();
-}
-
-static int on_socket(CURL *curl, curl_socket_t fd, int what, void *arg,
-		     void *watch)
-{
-	struct loop_watch *w = watch;
-	struct node *node = NULL;
-	int events = 0;
-
-	(void)arg;
-	if (what == CURL_POLL_REMOVE) {
-		loop_watch_free(w);
-		curl_multi_assign(multi, fd, NULL);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		events |= LOOP_READ;
-	if (what & CURL_POLL_OUT)
-		events |= LOOP_WRITE;
-	if (!w) {
-		w = loop_watch_new(fd, on_ready, (void *)(intptr_t)fd);
-		curl_multi_assign(multi, fd, w);
-	}
-	if (w && loop_watch_set(w, events) == 0)
-		return 0;
-	/* refusing here would end every transfer there is: only this one */
-	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
-	if (node && node->x)
-		node->x->starved = 1;
-	return 0;
-}
-
-static int on_timer_wanted(CURLM *m, long ms, void *arg)
-{
-	(void)m;
-	(void)arg;
-	want_at = ms < 0 ? INFINITY : loop_now() + (double)ms / 1000;
-	return 0;
-}
-
-static void on_timer(void *arg)
-{
-	int n;
-
-	(void)arg;
-	loop_timer_free(timer);
-	timer = NULL;
-	if (loop_now() >= want_at) {
-		want_at = INFINITY;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &n);
-	}
-	settle();
-}
-
-/* One timer for libcurl's: one that comes too early is left and set again. */
-static void arm(void)
-{
-	struct http_xfer *x;
-	double now;
-
-	if (!running || want_at == INFINITY) {
-		loop_timer_free(timer);
-		timer = NULL;
-		return;
-	}
-	if (timer && armed_at <= want_at + 0.0005)
-		return;
-	loop_timer_free(timer);
-	now = loop_now();
-	timer = loop_timer_new(want_at > now ? want_at - now : 0, 0, on_timer,
-			       NULL);
-	armed_at = want_at;
-	for (x = timer ? NULL : running; x; x = x->run_next)
-		x->starved = 1;
-}
-
-/* --- the end of an attempt -------------------------------------------------------- */
-static void give_back(struct http_client *hc, struct node *node)
-{
-	node->x = NULL;
-	if (hc->closed || hc->n_idle >= IDLE_MAX || !node->plain) {
-		curl_easy_cleanup(node->curl);
-		mem_free(node);
-		return;
-	}
-	node->next = hc->idle;
-	hc->idle = node;
-	hc->n_idle++;
-}
-
-void http_curl_stop(struct http_xfer *x)
-{
-	struct node *node = x->easy;
-
-	if (!node)
-		return;
-	x->easy = NULL;
-	x->running = 0;
-	*x->run_at = x->run_next;
-	if (x->run_next)
-		x->run_next->run_at = x->run_at;
-	curl_multi_remove_handle(multi, node->curl);
-	curl_mime_free(x->mime);
-	x->mime = NULL;
-	give_back(x->hc, node);		/* before the lines it points to */
-	curl_slist_free_all(x->lines);
-	x->lines = NULL;
-	if (!running && !busy)
-		arm();
-}
-
-static const struct { CURLcode code; enum http_fault fault; } faults[] = {
-	{ CURLE_OK, HTTP_OK },
-	{ CURLE_COULDNT_RESOLVE_HOST, HTTP_F_DNS },
-	{ CURLE_COULDNT_RESOLVE_PROXY, HTTP_F_DNS },
-	{ CURLE_COULDNT_CONNECT, HTTP_F_CONNECT },
-	{ CURLE_OPERATION_TIMEDOUT, HTTP_F_TIMEOUT },
-	{ CURLE_SSL_CONNECT_ERROR, HTTP_F_TLS },
-	{ CURLE_PEER_FAILED_VERIFICATION, HTTP_F_TLS },
-	{ CURLE_SSL_CIPHER, HTTP_F_TLS },
-	{ CURLE_SSL_INVALIDCERTSTATUS, HTTP_F_TLS },
-	{ CURLE_SSL_CLIENTCERT, HTTP_F_TLS },
-	{ CURLE_SSL_CERTPROBLEM, HTTP_F_TLS_FILE },
-	{ CURLE_SSL_CACERT_BADFILE, HTTP_F_TLS_FILE },
-	{ CURLE_SSL_CRL_BADFILE, HTTP_F_TLS_FILE },
-	{ CURLE_GOT_NOTHING, HTTP_F_LOST },
-	{ CURLE_SEND_ERROR, HTTP_F_LOST },
-	{ CURLE_RECV_ERROR, HTTP_F_LOST },
-	{ CURLE_PARTIAL_FILE, HTTP_F_LOST },
-	{ CURLE_SEND_FAIL_REWIND, HTTP_F_LOST },
-	{ CURLE_UNSUPPORTED_PROTOCOL, HTTP_F_PROTOCOL },
-	{ CURLE_WEIRD_SERVER_REPLY, HTTP_F_PROTOCOL },
-	{ CURLE_BAD_CONTENT_ENCODING, HTTP_F_PROTOCOL },
-	{ CURLE_HTTP2, HTTP_F_PROTOCOL },
-	{ CURLE_HTTP2_STREAM, HTTP_F_PROTOCOL },
-	{ CURLE_FILESIZE_EXCEEDED, HTTP_F_LIMIT },
-	{ CURLE_OUT_OF_MEMORY, HTTP_F_MEMORY },
-	{ CURLE_ABORTED_BY_CALLBACK, HTTP_F_OURS },
-	{ CURLE_WRITE_ERROR, HTTP_F_OURS },
-	{ CURLE_READ_ERROR, HTTP_F_OURS },
-	{ CURLE_PROXY, HTTP_F_PROXY },
-};
-
-static enum http_fault fault_of(CURLcode code, const char *text)
-{
-	size_t i;
-
-	/* a lie in the framing, not a lost connection */
-	if (code == CURLE_RECV_ERROR && strstr(text, "chunk"))
-		return HTTP_F_PROTOCOL;
-	for (i = 0; i < sizeof faults / sizeof *faults; i++)
-		if (faults[i].code == code)
-			return faults[i].fault;
-	return HTTP_F_OTHER;
-}
-
-static double seconds(CURL *curl, CURLINFO what)
-{
-	curl_off_t us = 0;
-
-	curl_easy_getinfo(curl, what, &us);
-	return (double)us / 1e6;
-}
-
-static void collect(struct http_xfer *x, CURL *curl)
-{
-	double name = seconds(curl, CURLINFO_NAMELOOKUP_TIME_T);
-	double tcp = seconds(curl, CURLINFO_CONNECT_TIME_T);
-	double tls = seconds(curl, CURLINFO_APPCONNECT_TIME_T);
-	double first = seconds(curl, CURLINFO_STARTTRANSFER_TIME_T);
-	curl_off_t wait = 0, wire = 0;
-	long made = 0, version = 0;
-
-	curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &made);
-	curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version);
-	curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &wire);
-	if (x->status == 429 || x->status == 503)
-		curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &wait);
-	x->version = version == CURL_HTTP_VERSION_2_0 ? 2 :
-		     version == CURL_HTTP_VERSION_1_0 ? 0 : 1;
-	x->wire = wire;
-	x->retry_after = (double)wait;
-	x->timing.dns = x->dns_took;
-	x->timing.connect = made && tcp > name ? tcp - name : 0;
-	x->timing.tls = made && tls > tcp ? tls - tcp : 0;
-	x->timing.first_byte = first > 0 ? x->started - x->began + first : 0;
-	x->timing.total = loop_now() - x->began;
-}
-
-static void end_attempt(CURL *curl, CURLcode code)
-{
-	struct node *node = NULL;
-	struct http_xfer *x;
-	enum http_fault fault;
-	long os = 0;
-
-	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
-	x = node->x;
-	fault = fault_of(code, node->error);
-	collect(x, curl);
-	if (fault != HTTP_OK)
-		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
-	snprintf(x->fault, sizeof x->fault, "%s",
-		 node->error[0] ? node->error : curl_easy_strerror(code));
-	if (fault != HTTP_OK)
-		node->plain = 0;	/* its state is not worth a doubt */
-	http_curl_stop(x);
-	http_ended(x, fault, (int)os);
-}
-
-static int end_starved(void)
-{
-	struct http_xfer *x = running;
-
-	while (x && !x->starved)
-		x = x->run_next;
-	if (!x)
-		return 0;
-	http_curl_stop(x);
-	snprintf(x->fault, sizeof x->fault, "out of memory");
-	http_ended(x, HTTP_F_MEMORY, 0);
-	return 1;
-}
-
-/* After each call of libcurl's: what has ended, what it wants at once. */
-static void settle(void)
-{
-	int turns = TURNS, left, n;
-	CURLMsg *m;
-
-	if (busy)
-		return;
-	busy = 1;
-	for (;;) {
-		while (end_starved())
-			;
-		while ((m = curl_multi_info_read(multi, &left)))
-			if (m->msg == CURLMSG_DONE)
-				end_attempt(m->easy_handle, m->data.result);
-		if (!running || want_at > loop_now() || !turns--)
-			break;
-		want_at = INFINITY;
-		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &n);
-	}
-	arm();
-	while (end_starved())
-		;
-	busy = 0;
-}
 
 /* --- callbacks of a transfer --------------------------------------------------------- */
 static size_t on_header(char *data, size_t one, size_t len, void *arg)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 
 	(void)one;
 	return http_on_head(node->x, data, len) == HTTP_TOOK ? len :
@@ -317,7 +32,7 @@ static size_t on_header(char *data, size_t one, size_t len, void *arg)
 
 static size_t on_body(char *data, size_t one, size_t len, void *arg)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 
 	(void)one;
 	switch (http_on_body(node->x, data, len)) {
@@ -332,7 +47,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *arg)
 
 static size_t on_send(char *out, size_t one, size_t size, void *arg)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 	int paused = 0;
 	long n = http_on_send(node->x, out, one * size, &paused);
 
@@ -343,7 +58,7 @@ static size_t on_send(char *out, size_t one, size_t size, void *arg)
 
 static int on_seek(void *arg, curl_off_t at, int origin)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 	struct http_xfer *x = node->x;
 
 	if (x->kind != HTTP_FILE || origin != SEEK_SET || at ||
@@ -358,7 +73,7 @@ static int on_seek(void *arg, curl_off_t at, int origin)
 static int on_ready_to_send(void *arg, char *ip, char *local, int port,
 			    int local_port)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 	struct http_xfer *x = node->x;
 	void *ssl = NULL;
 	struct curl_tlssessioninfo *info = NULL;
@@ -388,7 +103,7 @@ static int on_ready_to_send(void *arg, char *ip, char *local, int port,
 
 static CURLcode on_tls(CURL *curl, void *ssl_ctx, void *arg)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 	struct http_xfer *x = node->x;
 	const struct http_options *o = &x->hc->o;
 
@@ -405,7 +120,7 @@ static CURLcode on_tls(CURL *curl, void *ssl_ctx, void *arg)
 static int on_progress(void *arg, curl_off_t all, curl_off_t down,
 		       curl_off_t up_all, curl_off_t up)
 {
-	struct node *node = arg;
+	struct http_node *node = arg;
 	struct http_xfer *x = node->x;
 
 	(void)all;
@@ -482,7 +197,7 @@ static struct curl_slist *make_lines(const struct http_client *hc,
 	return list;
 }
 
-static int set_tls(struct http_client *hc, struct node *node)
+static int set_tls(struct http_client *hc, struct http_node *node)
 {
 	const struct http_options *o = &hc->o;
 	CURL *curl = node->curl;
@@ -494,6 +209,9 @@ static int set_tls(struct http_client *hc, struct node *node)
 	SET(CURLOPT_SSL_CTX_DATA, node);
 	SET(CURLOPT_SSL_VERIFYHOST, o->insecure ? 0L : 2L);
 	SET(CURLOPT_KEYPASSWD, "");	/* no question on the terminal */
+	/* `ca` instead of the system's; and libcurl keeps what it has read of
+	 * a file for the next connection, of a folder it doesn't */
+	SET(CURLOPT_CAPATH, NULL);
 	if (o->ca)
 		SET(CURLOPT_CAINFO, o->ca);
 	if (o->cert)
@@ -506,7 +224,7 @@ static int set_tls(struct http_client *hc, struct node *node)
 }
 
 /* What each handle of the client has: callbacks, TLS, proxy. */
-static int set_client(struct http_client *hc, struct node *node)
+static int set_client(struct http_client *hc, struct http_node *node)
 {
 	const struct http_options *o = &hc->o;
 	CURL *curl = node->curl;
@@ -570,9 +288,9 @@ static int make_lists(struct http_client *hc)
 	return bad;
 }
 
-static struct node *take(struct http_client *hc)
+static struct http_node *take(struct http_client *hc)
 {
-	struct node *node = hc->idle;
+	struct http_node *node = hc->idle;
 
 	if (node) {
 		hc->idle = node->next;
@@ -725,7 +443,7 @@ static int set_url(struct http_xfer *x, CURL *curl)
 	return bad;
 }
 
-static int set_call(struct http_xfer *x, struct node *node)
+static int set_call(struct http_xfer *x, struct http_node *node)
 {
 	const struct http_client *hc = x->hc;
 	CURL *curl = node->curl;
@@ -795,10 +513,9 @@ static struct curl_slist *set_addresses(struct http_xfer *x, CURL *curl,
 	return list;
 }
 
-int http_curl_start(struct http_xfer *x)
+int http_curl_prepare(struct http_xfer *x)
 {
-	struct node *node = take(x->hc);
-	struct curl_slist *addrs;
+	struct http_node *node = take(x->hc);
 	int bad = 0;
 
 	if (!node)
@@ -806,47 +523,39 @@ int http_curl_start(struct http_xfer *x)
 	node->x = x;
 	node->error[0] = '\0';
 	x->easy = node;
-	x->starved = x->sends = x->send_waits = x->recv_waits = 0;
-	x->started = loop_now();
-	x->phase = PHASE_CONNECT;
-	addrs = set_addresses(x, node->curl, &bad);
+	x->addrs = set_addresses(x, node->curl, &bad);
 	bad |= set_call(x, node);
-	x->run_at = &running;
-	x->run_next = running;
-	if (running)
-		running->run_at = &x->run_next;
-	running = x;
-	x->running = 1;
-	if (bad || curl_multi_add_handle(multi, node->curl) != CURLM_OK) {
-		curl_easy_setopt(node->curl, CURLOPT_RESOLVE, NULL);
-		curl_slist_free_all(addrs);
-		node->plain = 0;
-		http_curl_stop(x);
-		return -1;
-	}
-	if (addrs) {
-		/* adding it has read them */
-		curl_easy_setopt(node->curl, CURLOPT_RESOLVE, NULL);
-		curl_slist_free_all(addrs);
-	}
-	settle();
-	return 0;
+	return bad ? -1 : 0;
 }
 
-void http_curl_wake(struct http_xfer *x)
+void http_curl_give_back(struct http_xfer *x)
 {
-	struct node *node = x->easy;
+	struct http_client *hc = x->hc;
+	struct http_node *node = x->easy;
 
-	if (!node)
-		return;
-	x->send_waits = x->recv_waits = 0;
-	curl_easy_pause(node->curl, CURLPAUSE_CONT);
-	settle();
+	x->easy = NULL;
+	node->x = NULL;
+	curl_mime_free(x->mime);
+	x->mime = NULL;
+	if (x->addrs)
+		curl_easy_setopt(node->curl, CURLOPT_RESOLVE, NULL);
+	if (hc->closed || hc->n_idle >= IDLE_MAX || !node->plain) {
+		curl_easy_cleanup(node->curl);
+		mem_free(node);
+	} else {
+		node->next = hc->idle;
+		hc->idle = node;
+		hc->n_idle++;
+	}
+	/* only now does nothing point to them */
+	curl_slist_free_all(x->lines);
+	curl_slist_free_all(x->addrs);
+	x->lines = x->addrs = NULL;
 }
 
 void http_curl_forget(struct http_client *hc)
 {
-	struct node *node;
+	struct http_node *node;
 
 	while ((node = hc->idle)) {
 		hc->idle = node->next;
@@ -857,35 +566,4 @@ void http_curl_forget(struct http_client *hc)
 	curl_slist_free_all(hc->slist);
 	curl_slist_free_all(hc->connect_to);
 	hc->slist = hc->connect_to = NULL;
-}
-
-/* --- the process ------------------------------------------------------------------------------ */
-int http_curl_open(struct err *e)
-{
-	if (users++)
-		return 0;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-		multi = curl_multi_init();
-	if (!multi ||
-	    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
-	    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted) ||
-	    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNS_MAX)) {
-		err_set(e, ERR_LIMIT, "ENOMEM", "cannot set up libcurl");
-		http_curl_close();
-		return -1;
-	}
-	return 0;
-}
-
-void http_curl_close(void)
-{
-	if (--users)
-		return;
-	if (multi)
-		curl_multi_cleanup(multi);
-	multi = NULL;
-	want_at = INFINITY;
-	loop_timer_free(timer);
-	timer = NULL;
-	curl_global_cleanup();
 }

@@ -100,9 +100,7 @@ describe("http lines", function()
 		local list = {}
 		for line in api:lines "/lines?n=3" do list[#list + 1] = line end
 		eq(list, { "line 0", "half of line 1", "half of line 2", "half of " })
-		for line in api:lines "/lines?n=1000&delay=0.001" do
-			if line:find "0" then break end
-		end
+		ok(api:lines "/lines?n=1000&delay=0.001"())
 		list = {}
 		for line in api:lines "/status/204" do list[#list + 1] = line end
 		eq(list, {})
