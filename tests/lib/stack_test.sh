@@ -262,11 +262,15 @@ traces() {
 	grep -alF "$t_tmp" /proc/[0-9]*/cmdline 2>/dev/null |
 		xargs -r grep -al 'containerd\|dockerd' 2>/dev/null
 	grep -F "$t_tmp" /proc/self/mountinfo
-	find /sys/fs/cgroup -maxdepth 3 -name 'opsh-stack-*'
+	find /sys/fs/cgroup -maxdepth 3 -name 'opsh-stack-*' |
+		sort | comm -13 "$t_tmp/groups" -
 }
 
 containers() {
 	local fake=$t_tmp/nobody out
+	# What a stack that was killed left behind is not this one's.
+	find /sys/fs/cgroup -maxdepth 3 -name 'opsh-stack-*' |
+		sort >"$t_tmp/groups"
 	mkdir "$fake"
 	printf '#!/bin/sh\necho 1000\n' >"$fake/id"
 	chmod +x "$fake/id"
@@ -334,7 +338,7 @@ failures() {
 		'1 *not empty and not a stack*'
 	out=$("$t_stack" up "$dir" nonesuch 2>&1)
 	t_match 'unknown component' "$? $out" \
-		"1 *unknown component 'nonesuch': expected one of: redis*"
+		"1 *unknown component 'nonesuch': expected one of:*redis*"
 	out=$("$t_stack" up "$t_tmp/$(printf '%0120d' 1)" redis 2>&1)
 	t_match 'long socket path' "$? $out" '1 *longer than 103 bytes*'
 	printf '#!/bin/sh\necho "the disk is on fire"\nexit 1\n' \
