@@ -10,7 +10,8 @@ demo="redis-server redis-tools openssl"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect hyperfine tmux procps
 util-linux git docker.io docker-compose busybox-static nginx-light rabbitmq-server
-prometheus curl containerd runc containernetworking-plugins iproute2"
+prometheus curl containerd runc containernetworking-plugins iproute2 postgresql-15
+pgbouncer patroni etcd-server python3-psycopg2"
 
 want=""
 for group in "$@"; do

@@ -67,6 +67,7 @@ group valgrind 600 examples/stack/stack run redis redis-tls -- tests/unit/valgri
 group golden 120 tests/golden/run.sh
 group help 120 tests/help_test.sh
 group stack 400 tests/lib/stack_test.sh
+group stack-pg 300 tests/lib/stack_pg_test.sh
 group fault 900 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
 group live 1500 tests/live/all.sh
