@@ -21,6 +21,7 @@ local exec = {}
 ---@field max? integer bytes captured of each output, 16 MiB; more is kind limit
 ---@field accept? integer[]|integer|true statuses that are no failure, { 0 }
 ---@field expect? any the result in a plan
+---@field doubt? string[] texts: a write that fails and prints one of them is unknown, not failed (run only)
 ---@field live? boolean its output is shown on stderr line by line while it comes
 
 ---@class opsh.exec.result

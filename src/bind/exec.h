@@ -78,6 +78,7 @@ struct exec_job {
 	double began, ended;	/* loop_now() */
 	unsigned char accept[32];	/* bits of statuses that are no failure */
 	int accept_any;
+	struct buf doubt;	/* owned: texts, each with its NUL */
 	int live;
 	enum exec_why why;
 	int asked_patience;	/* once */

@@ -420,6 +420,30 @@ static void read_accept(lua_State *L, struct exec_job *j)
 	}
 }
 
+/* Texts of a program that failed and may have done something before. */
+static void read_doubt(lua_State *L, struct exec_job *j)
+{
+	int type = lua_getfield(L, 3, "doubt"), i, n;
+	const char *s;
+	size_t len;
+
+	n = type == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0;
+	for (i = 1; i <= n; i++) {
+		s = lua_rawgeti(L, -1, i) == LUA_TSTRING
+			? lua_tolstring(L, -1, &len) : NULL;
+		if (!s || !len || strlen(s) != len)
+			break;
+		buf_add(&j->doubt, s, len + 1);
+		lua_pop(L, 1);
+	}
+	if (i <= n || (type != LUA_TTABLE && type != LUA_TNIL))
+		err_raisef(L, ERR_USAGE, "", "option 'doubt' is a list of "
+			   "texts");
+	if (!buf_ok(&j->doubt))
+		no_memory(L);
+	lua_pop(L, 1);
+}
+
 static double read_seconds(lua_State *L, const char *name, double def)
 {
 	double v = lx_opt_num(L, 3, name, def);
@@ -568,7 +592,7 @@ void exec_read(lua_State *L, struct exec_job *j, struct exec_plan *p,
 	static const char *const run_names[] = {
 		"class", "verb", "request", "timeout", "kill_after", "env",
 		"inherit", "cwd", "stdin", "stdout", "stderr", "max", "accept",
-		"expect", "live", NULL
+		"expect", "live", "doubt", NULL
 	};
 	static const char *const start_names[] = {
 		"class", "verb", "request", "timeout", "kill_after", "env",
@@ -589,6 +613,7 @@ void exec_read(lua_State *L, struct exec_job *j, struct exec_plan *p,
 		 base_name(p->argv[j->n - 1][0]));
 	read_limits(L, j, start);
 	read_accept(L, j);
+	read_doubt(L, j);
 	read_stdin(L, j, p, start);
 	read_outputs(L, p);
 	if (j->cls == EFFECT_READ && (p->out.path || p->err.path))

@@ -72,6 +72,21 @@ static void what_it_said(const struct exec_job *j, char *out, size_t size)
 	buf_release(&masked);
 }
 
+/* Does it say something that leaves open whether it did its work? */
+static int says_doubt(const struct exec_job *j)
+{
+	const char *s = j->doubt.data, *end = s + j->doubt.len;
+	int i;
+
+	for (; s < end; s += strlen(s) + 1)
+		for (i = 0; i < 2; i++)
+			if (j->out[i].data.len &&
+			    memmem(j->out[i].data.data, j->out[i].data.len, s,
+				   strlen(s)))
+				return 1;
+	return 0;
+}
+
 static void set_failed(struct exec_job *j, int i)
 {
 	const struct exec_stage *s = &j->stages[i];
@@ -89,8 +104,8 @@ static void set_failed(struct exec_job *j, int i)
 		err_set(&j->err, ERR_SERVER, code, "'%s'%s ended with status "
 			"%s%s", s->name, where, code, said);
 	}
-	j->err.outcome = WIFSIGNALED(s->status) ? OUTCOME_UNKNOWN
-						: OUTCOME_FAILED;
+	j->err.outcome = WIFSIGNALED(s->status) || says_doubt(j)
+		? OUTCOME_UNKNOWN : OUTCOME_FAILED;
 }
 
 /* It was ended by us: how. */

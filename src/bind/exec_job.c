@@ -470,6 +470,7 @@ void exec_release(struct exec_job *j)
 	effect_abandon(&j->effect);
 	wipe(&j->text);
 	wipe(&j->env);
+	buf_release(&j->doubt);
 	spawn_tree_release(&j->tree);
 	mem_free(j->stages);
 	j->stages = NULL;

@@ -15,7 +15,6 @@
 opsh=${OPSH:-$t_root/build/release/opsh}
 files=$t_root/tests/live/kube
 out=$t_tmp/out err=$t_tmp/err
-skipped=0
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
 unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
@@ -100,14 +99,22 @@ told_apart() {
 		grep -qx 'noimage failed ImagePullBackOff false nil' <<<"$1"
 }
 
+# It crashes, it waits, it crashes: the rows of a time when it waits.
 told_by_now() {
-	told_apart "$(reasons)"
+	rows=$(reasons)
+	told_apart "$rows"
+}
+
+# kubelet keeps one dead container: between two restarts there is none before it.
+previous_there() {
+	o broken -e 'for l in cluster:logs("crash", { previous = true }) do
+		print(l.service, l.text) end'
+	[ "$(tr '\t' ' ' <"$out")" = 'crash cannot bind' ]
 }
 
 status_tells_apart() {
 	local rows
-	t_within 40 told_by_now || :
-	rows=$(reasons)
+	t_within 60 told_by_now || :
 	t_is 'a crash' "$(grep '^crash ' <<<"$rows")" \
 		'crash restarting CrashLoopBackOff false 3'
 	t_is 'out of memory' "$(grep '^hungry ' <<<"$rows")" \
@@ -128,10 +135,8 @@ status_tells_apart() {
 	t_is 'what it names as its limit' "$(lua broken \
 		'print(cluster:definition("hungry").limits.memory)')" 16777216
 	# the log of the instance before, and of the one that is there
-	t_is 'previous' "$(lua broken 'for l in cluster:logs("crash",
-		{ previous = true }) do print(l.service, l.text) end' | tr '\t' ' ')" \
-		'crash cannot bind'
-	k delete namespace broken --wait=false >/dev/null
+	t_within 30 previous_there || t_fail 'no log of the instance before' \
+		"$(cat "$out" "$err")"
 }
 
 # --- logs ---------------------------------------------------------------------------
@@ -155,7 +160,7 @@ logs_are_lines() {
 }
 
 followed() {
-	[ "$(wc -l <"$t_tmp/follow")" -ge 3 ]
+	grep -q '^saga' "$t_tmp/follow" && grep -q '^postgres' "$t_tmp/follow"
 }
 
 # Ctrl-C while two services are followed; and a loop that is left.
@@ -180,7 +185,7 @@ follow_ends() {
 	[ $((($(date +%s%N) - began) / 1000000)) -lt 1500 ] || t_fail 'Ctrl-C is slow'
 	t_ok 'no kubectl is left' no_kubectl
 	t_is 'a loop that is left' "$(lua fleet 'for l in cluster:logs("saga",
-		{ follow = true }) do print(l.text) break end')" 'line 1'
+		{ follow = true }) do print(l.service) break end')" saga
 	t_ok 'no kubectl is left by break' no_kubectl
 }
 
@@ -289,6 +294,7 @@ print(s.getsockname()[1])')
 s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); time.sleep(30)' \
 		"$port" &
 	t_reap $!
+	disown
 	sed -i 's/timeout = 20/timeout = 2/' "$t_tmp/opsh.lua"
 	local began=$SECONDS
 	clerk 'cluster:status()'
@@ -311,7 +317,7 @@ s = socket.socket(); s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(); time.s
 # versions: kind, name and resourceVersion of all that a namespace and the cluster
 # have, but what changes by itself: events, leases, the state of the node.
 versions() {
-	k -n fleet get "$types" -o json | python3 -c '
+	k -n fleet get "$types" -o json 2>/dev/null | python3 -c '
 import json, sys
 for i in json.load(sys.stdin)["items"]:
     print(i["kind"], i["metadata"]["name"], i["metadata"]["resourceVersion"])' | sort
@@ -326,7 +332,7 @@ plan_changes_nothing() {
 	t_is 'exit code of the plan' "$rc" 0
 	[ "$rc" -eq 0 ] || cat "$err" >&2
 	for verb in restart scale stop 'set image' 'set env' 'set resources' undo \
-		annotate exec cordon uncordon drain delete apply 'secret apply'; do
+		annotate exec cordon uncordon drain delete 'apply -f' 'apply secret/planned'; do
 		t_match "the plan shows $verb" "$(cat "$out" "$err")" "*$verb*"
 	done
 	versions >"$t_tmp/after"
@@ -336,9 +342,8 @@ plan_changes_nothing() {
 
 # --- all of it ------------------------------------------------------------------------
 
-tests="logs_are_lines follow_ends exec_runs auth_is_clear unreachable
-	plan_changes_nothing twins_drive twins_rollouts twins_objects nodes_and_use
-	status_tells_apart"
+tests="status_tells_apart logs_are_lines follow_ends exec_runs auth_is_clear unreachable
+	plan_changes_nothing twins_drive twins_rollouts twins_objects nodes_and_use"
 [ $# -eq 0 ] || tests=$*
 t_up kubernetes
 space broken "$files/broken.yaml"
@@ -354,5 +359,4 @@ for test in $tests; do
 	"$test"
 	printf '%-24s %d s\n' "$test" $((SECONDS - began))
 done
-[ "$skipped" -eq 0 ] || t_done
 t_done

@@ -211,6 +211,21 @@ describe("exec.run records", function()
 		end
 		eq(seen, { "failed", "unknown", "unknown", "failed", "failed" })
 	end)
+	it("a doubt where the program says so", function()
+		local function say(text, opts)
+			opts.doubt = { "no such", "unexpected EOF" }
+			return raises("server", exec.run, host,
+				{ { "sh", "-c", "echo '" .. text .. "' >&2; exit 1" } }, opts)
+		end
+		local records = journal.run("write", function()
+			eq(say("lost: unexpected EOF", {}).outcome, "unknown")
+			eq(say("lost: EOF", {}).outcome, "failed")
+			eq(say("lost: unexpected EOF", { class = "read" }).outcome, "failed")
+		end)
+		eq(records[2].outcome, "unknown")
+		raises("usage", exec.run, host, { { "true" } }, { doubt = { "" } })
+		raises("usage", exec.run, host, { { "true" } }, { doubt = "EOF" })
+	end)
 	it("nothing of what a mode forbids", function()
 		local path = os.tmpname()
 		os.remove(path)

@@ -363,7 +363,7 @@ end)
 describe("kubernetes said", function()
 	local function kind(...)
 		local f = said.failure(table.concat { ... })
-		return f and f.kind, f and f.code, f and f.lost
+		return f and f.kind, f and f.code
 	end
 	it("knows what kubectl's failures are", function()
 		eq({ kind 'Error from server (Forbidden): pods is forbidden: User "x" cannot' },
@@ -380,14 +380,19 @@ describe("kubernetes said", function()
 			"certificate: x509: certificate signed by unknown authority") },
 			{ "tls", "X509" })
 		eq({ kind "error: context deadline exceeded (Client.Timeout)" },
-			{ "timeout", "Timeout", true })
+			{ "timeout", "Timeout" })
 		eq({ kind "Unable to connect to the server: unexpected EOF" },
-			{ "connect", "EOF", true })
+			{ "connect", "EOF" })
 		eq({ kind 'error: the server doesn\'t have a resource type "x"' },
 			{ "usage", "UNSUPPORTED" })
 		eq({ kind "Error in configuration: context was not found for x" }, { "config" })
 		eq({ kind("E1121 12:18:38 993 memcache.go:265] noise\n",
 			"Error from server (Conflict): changed") }, { "server", "Conflict" })
+		eq(said.failure('Error from server (Forbidden): error when retrieving of:\n'
+			.. 'Resource: "x"\nfrom server for: "STDIN": configmaps "x" is '
+			.. 'forbidden').message, 'error when retrieving of: configmaps "x" '
+			.. 'is forbidden')
+		eq(table.concat(said.doubts, "|"):find("unexpected EOF", 1, true) ~= nil, true)
 		eq(said.failure "", nil)
 		eq(said.failure("error: nothing.").message, "nothing")
 		eq(said.failure("Error from server (Conflict): changed").message, "changed")

@@ -105,7 +105,7 @@ local function options(self, words, opts)
 		timeout = limit, stdin = opts.stdin, stdout = opts.stdout,
 		stderr = opts.stderr, accept = opts.accept, expect = opts.expect,
 		max = opts.max or self.max, live = opts.live, inherit = INHERIT,
-		env = opts.env }, limit
+		env = opts.env, doubt = words[1] ~= "exec" and said.doubts or nil }, limit
 end
 
 -- One run as it is, without finding out where first.
@@ -194,7 +194,7 @@ end
 ---@return userdata process
 function Call:start(words)
 	self:identify(math.huge)
-	return exec.start(self.target, { self:argv(words, 0) }, { class = "read",
+	return exec.start(self.target, self:argv(words, 0), { class = "read",
 		verb = words[1], request = request(self, words), inherit = INHERIT,
 		max = 1 << 20 })
 end

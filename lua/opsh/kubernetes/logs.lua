@@ -72,6 +72,12 @@ local function lines_of(self, pod, words)
 		out[#out + 1] = line
 	end
 	if out[#out] == "" then out[#out] = nil end
+	-- a kubelet that has no such log says so in its place
+	if #out == 1 and out[1]:find "^unable to retrieve container logs" then
+		return nil, err.new { kind = "server", code = "NO_LOG", op = "logs",
+			message = ("pod '%s' has no such log: %s"):format(pod.name, out[1]),
+			target = self.call.target:name(), stderr = out[1] }
+	end
 	for n, line in ipairs(out) do out[n] = M.parse(line, pod.service, pod.name) end
 	return out
 end

@@ -6,7 +6,7 @@ local err = require "opsh.c.err"
 local M = {}
 
 -- Text of kubectl -> kind, code, phase; the first that fits. `lost`: the answer
--- did not come, so a write may have been applied.
+-- did not come, see M.doubts.
 local SAYS = {
 	{ "x509:", "tls", "X509", "tls" },
 	{ "tls: ", "tls", nil, "tls" },
@@ -26,7 +26,8 @@ local SAYS = {
 	{ "request timed out", "timeout", "Timeout", "wait", lost = true },
 	{ "Client.Timeout", "timeout", "Timeout", "wait", lost = true },
 	{ "context deadline exceeded", "timeout", "Timeout", "wait", lost = true },
-	{ "i/o timeout", "timeout", "Timeout", "wait", lost = true },
+	{ "read tcp", "connect", nil, "read", lost = true },
+	{ "i/o timeout", "timeout", "Timeout", "wait" },
 	{ "unexpected EOF", "connect", "EOF", "read", lost = true },
 	{ ": EOF", "connect", "EOF", "read", lost = true },
 	{ "connection reset by peer", "connect", "ECONNRESET", "read", lost = true },
@@ -38,27 +39,43 @@ local SAYS = {
 	{ "could not find the requested resource", "usage", "UNSUPPORTED" },
 	{ "context was not found", "config" },
 	{ "no context exists", "config" },
+	{ "cannot locate context", "config" },
 	{ "Error loading config file", "config" },
 	{ "invalid configuration", "config" },
 	{ "Error in configuration", "config" },
 }
 
+---What kubectl prints when an answer did not come, or when a part was done before
+---it failed: such a write may have been applied.
+---@type string[]
+M.doubts = { " restarted", " cordoned", "evicting pod", " configured", " created",
+	" serverside-applied" }
+for _, row in ipairs(SAYS) do
+	if row.lost then M.doubts[#M.doubts + 1] = row[1] end
+end
+
 -- The line that says why: not the library's own log, nor what is in passing.
 local function reason_of(stderr)
-	local last
+	local first, last
 	for line in stderr:gmatch "[^\r\n]+" do
-		if line:find "^[Ee]rror" or line:find "^Unable to "
-			or line:find "^The connection " then
-			return line
+		-- "error when evicting" comes before a try that may go well
+		if not first and (line:find "^[Ee]rror[: ]" and not line:find "will retry"
+			or line:find "^Unable to "
+			or line:find "^The connection ") then
+			first = line
 		end
 		if not line:find "^[EWI]%d%d%d%d " and line:find "%S" then last = line end
 	end
-	return last
+	-- "error when retrieving current configuration of:", and at the end what it was
+	if first and last ~= first and first:find ":$" then
+		return first .. " " .. last:gsub('^from server for: "[^"]*": ', "")
+	end
+	return first or last
 end
 
 ---What a failure of kubectl is. nil when it said nothing that can be read.
 ---@param stderr string
----@return {kind: string, code?: string, phase?: string, message: string, lost?: boolean}?
+---@return {kind: string, code?: string, phase?: string, message: string}?
 function M.failure(stderr)
 	local line = reason_of(stderr)
 	if not line then return nil end
@@ -67,7 +84,7 @@ function M.failure(stderr)
 	for _, row in ipairs(SAYS) do
 		if line:find(row[1], 1, true) then
 			return { kind = row[2], code = row[3], phase = row[4],
-				lost = row.lost, message = text }
+				message = text }
 		end
 	end
 	return { kind = "server", code = line:match "^Error from server %((%w+)%)",

@@ -1,6 +1,7 @@
 """normal.py: objects of Kubernetes on stdin as lines that can be compared: what
-differs between two namespaces by nature (times, ids, versions) is taken out.
-Owns nothing; reads stdin, writes stdout."""
+differs between two namespaces by nature (times, ids, versions, the order of
+variables) is taken out. Must not hide anything else.
+"""
 
 import json
 import sys
@@ -17,6 +18,8 @@ def strip(item):
     for key in template.get("annotations", {}):
         if key.endswith("restartedAt"):
             template["annotations"][key] = "now"
+    for container in spec.get("template", {}).get("spec", {}).get("containers", []):
+        container.get("env", []).sort(key=lambda e: e["name"])  # kubectl appends
     return {"kind": item["kind"], "name": meta["name"], "notes": notes,
             "spec": spec, "data": item.get("data"), "type": item.get("type")}
 

@@ -1,6 +1,6 @@
--- plan.lua: every write of a cluster, for the proof that a plan does none of them.
--- A script: its target is `cluster`. Must only be planned, never run: it would
--- drain the node.
+-- plan.lua: every write that a cluster knows, with an expected result each, for
+-- the proof that a plan does none of them. Needs the services of fleet.yaml. Must
+-- only be planned, never run.
 for _, verb in ipairs { "scale", "stop", "exec", "drain", "delete" } do
   guard(cluster, { verb = verb, count = 1, sample = { "saga" } })
 end
