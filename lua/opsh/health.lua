@@ -353,9 +353,10 @@ end
 ---Checks all of these at once; in the time of the slowest.
 ---@param system table
 ---@param services opsh.service[]
----@param opts? table of check; orchestrator: its client, kind: its kind
+---@param opts? table of check; orchestrator: its client, kind: its kind, patience: seconds for its answer (as timeout)
 ---@return opsh.health.row[] sorted
 ---@return string? problem of the orchestrator
+---@return opsh.orchestrator.row[]? status what it says
 function M.all(system, services, opts)
 	opts = opts or {}
 	local status, problem = nil, nil
@@ -365,7 +366,7 @@ function M.all(system, services, opts)
 	task.all(function()
 		if not opts.orchestrator then return end
 		local e
-		status, e = try(task.timeout, opts.timeout or 5,
+		status, e = try(task.timeout, opts.patience or opts.timeout or 5,
 			opts.orchestrator.status, opts.orchestrator)
 		if e then problem = err.is(e) and e.message or tostring(e) end
 	end, function()
@@ -380,7 +381,7 @@ function M.all(system, services, opts)
 				s.def.target ~= nil)
 		end
 	end
-	return M.sort(rows), problem
+	return M.sort(rows), problem, status
 end
 
 ---Those of this state.

@@ -4,7 +4,7 @@
 local logs = require "opsh.logs"
 local service = require "opsh.service"
 
-local UNFILTERED <const> = 100 -- lines shown when nothing narrows them
+local UNFILTERED <const> = 100 -- lines shown when nothing else is asked for
 local FILTERED <const> = 20000 -- lines read of each service when something does
 
 local function filter_of(p, now)
@@ -32,9 +32,14 @@ local function units(o, kind, p)
   return out
 end
 
+-- Lines that are shown: an export is whole unless something else is asked for.
+local function shown(p)
+  return p.tail or p.export and 0 or UNFILTERED
+end
+
 local function options(p, follow)
-  return { tail = narrows(p) and not follow and p.read or p.tail > 0 and p.tail
-    or nil, since = p.since and math.ceil(p.since), follow = follow or nil,
+  local n = shown(p)
+  return { tail = narrows(p) and not follow and p.read or n > 0 and n or nil, since = p.since and math.ceil(p.since), follow = follow or nil,
     previous = p.previous or nil }
 end
 
@@ -67,9 +72,9 @@ local function collect(o, names, p)
     if logs.matches(entry, filter) then entries[#entries + 1] = entry end
   end
   logs.merge(entries)
-  local all = #entries
-  if p.tail > 0 and all > p.tail then
-    entries = table.move(entries, all - p.tail + 1, all, 1, {})
+  local all, n = #entries, shown(p)
+  if n > 0 and all > n then
+    entries = table.move(entries, all - n + 1, all, 1, {})
   end
   return entries, all
 end
@@ -104,8 +109,8 @@ return {
   params = {
     service = { type = "list", help = "these services (default: all)",
       example = "gateway,processor" },
-    tail = { type = "integer", default = UNFILTERED, min = 0, max = 1000000,
-      help = "lines shown, the newest; 0: all" },
+    tail = { type = "integer", min = 0, max = 1000000,
+      help = "lines shown, the newest (100; all of an export); 0: all" },
     read = { type = "integer", default = FILTERED, min = 1, max = 10000000,
       help = "lines of each service that are looked through" },
     level = { type = "enum", choices = { "trace", "debug", "info",

@@ -10,6 +10,9 @@ local triage = require "opsh.triage"
 
 local SHOWN <const> = 3 -- groups of errors, events
 
+-- The orchestrator has what is looked for here, and may be slow to say it.
+local function patience(p) return math.max(20, p.timeout) end
+
 -- Reads the end of its log; the run before the last restart counts too, for that
 -- is the one which failed.
 local function read_log(o, unit, p, previous)
@@ -25,7 +28,7 @@ end
 local function errors_of(o, unit, p, looping)
   local found = {}
   for _, previous in ipairs { false, looping or nil } do
-    local entries = try(task.timeout, p.timeout * 2, read_log, o, unit, p,
+    local entries = try(task.timeout, patience(p), read_log, o, unit, p,
       previous)
     for _, entry in ipairs(entries or {}) do
       if logs.is_error(entry) then found[#found + 1] = entry end
@@ -39,7 +42,7 @@ local ENDS <const> = { die = true, oom = true, kill = true, destroy = true,
   stop = true, exited = true }
 
 local function events_of(o, unit, p)
-  local list = try(task.timeout, p.timeout, o.events, o, unit,
+  local list = try(task.timeout, patience(p), o.events, o, unit,
     { since = p.since })
   local out = {}
   for _, event in ipairs(list or {}) do
@@ -116,8 +119,8 @@ local function gather(s, ctx, p)
   if ctx.o and ctx.status then
     local unit = service.resolve(s, ctx.kind, ctx.status)
     facts.instances = service.instances(s, ctx.kind, ctx.status)
-    facts.definition = try(task.timeout, p.timeout, ctx.o.definition, ctx.o,
-      unit)
+    facts.definition = try(task.timeout, patience(p), ctx.o.definition,
+      ctx.o, unit)
     facts.defined = facts.definition ~= nil
     facts.limits = facts.definition and facts.definition.limits
     if facts.defined or #facts.instances > 0 then
@@ -207,15 +210,13 @@ local function look(p)
     end
   end
   ctx.o, ctx.kind = service.orchestrator(system, p.orchestrator)
-  ctx.rows, ctx.problem = health.all(system, all, { timeout = p.timeout,
-    orchestrator = ctx.o, kind = ctx.kind })
+  ctx.rows, ctx.problem, ctx.status = health.all(system, all, {
+    timeout = p.timeout, orchestrator = ctx.o, kind = ctx.kind,
+    patience = patience(p) })
   for _, row in ipairs(ctx.rows) do
     ctx.health[row.service] = row
     ctx.bad[row.service] = row.state == "down" or row.state == "degraded"
       or nil
-  end
-  if ctx.o and not ctx.problem then
-    ctx.status = try(task.timeout, p.timeout, ctx.o.status, ctx.o)
   end
   if ctx.kind == "local" or ctx.kind == "compose" then
     ctx.listening = try(ports.listening)
