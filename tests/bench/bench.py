@@ -7,7 +7,7 @@ since wall time varies by a third from one minute to the next. Must not judge:
 it always prints the table and exits 0, whatever failed is named in it.
 
     bench.py [--opsh FILE] [--runs N] [--delete-runs N] [--keys N]
-             [--only startup,get,delete,http,spawn] [--json FILE]
+             [--only startup,get,delete,http,spawn,fs] [--json FILE]
 """
 
 import argparse
@@ -23,6 +23,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+import fs_bench  # noqa: E402
 import http_bench  # noqa: E402  (the tree stays free of __pycache__)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -316,6 +317,8 @@ class Bench:
                 getattr(self, part)()
         if "http" in parts:
             http_bench.http(self)
+        if "fs" in parts:
+            fs_bench.fs(self)
         if "spawn" in parts:
             self.spawn()
 
@@ -347,7 +350,7 @@ def parse():
     args.add_argument("--runs", type=int, default=11)
     args.add_argument("--delete-runs", type=int, default=3)
     args.add_argument("--keys", type=int, default=1000000)
-    args.add_argument("--only", default="startup,get,delete,http,spawn")
+    args.add_argument("--only", default="startup,get,delete,http,spawn,fs")
     args.add_argument("--json", metavar="FILE")
     return args.parse_args()
 
