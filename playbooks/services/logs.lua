@@ -39,8 +39,10 @@ end
 
 local function options(p, follow)
   local n = shown(p)
-  return { tail = narrows(p) and not follow and p.read or n > 0 and n or nil, since = p.since and math.ceil(p.since), follow = follow or nil,
-    previous = p.previous or nil }
+  local tail = n > 0 and n or nil
+  if narrows(p) and not follow then tail = p.read end
+  return { tail = tail, since = p.since and math.ceil(p.since),
+    follow = follow or nil, previous = p.previous or nil }
 end
 
 local function line_of(entry, p, width)
