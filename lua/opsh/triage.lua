@@ -21,7 +21,7 @@ local M = {}
 
 -- What it comes down to.
 ---@class opsh.triage.verdict
----@field cause string one word: image schedule memory config environment port dependency crash stopped missing tls dns listen hang errors disk rights unknown
+---@field cause string one word: image schedule memory config environment port dependency crash stopped paused missing tls dns listen hang errors disk rights unknown
 ---@field likely string the line behind "most likely:"
 ---@field run string[] what to run or to look at next
 
@@ -172,6 +172,15 @@ local function by_reason(f, row)
 	return { cause = cause, likely = likely, run = run }
 end
 
+-- A stopped process keeps its port: connections are accepted, none is answered.
+local function by_pause(f, row)
+	if not row or row.state ~= "paused" then return end
+	local run = restart(f.service)
+	run[2] = "or kill -CONT, docker unpause"
+	return { cause = "paused", likely = "it is paused: it accepts, and never "
+		.. "answers", run = run }
+end
+
 -- What the machine around it says: variables, ports, other services.
 local function by_surroundings(f, row)
 	local stopped = row and row.state ~= "running" or #f.instances == 0
@@ -266,8 +275,8 @@ end
 ---@return opsh.triage.verdict
 function M.judge(f)
 	local row = worst(f.instances)
-	return by_reason(f, row) or by_surroundings(f, row) or by_log(f, row)
-		or by_end(f, row) or by_health(f)
+	return by_reason(f, row) or by_pause(f, row) or by_surroundings(f, row)
+		or by_log(f, row) or by_end(f, row) or by_health(f)
 		or { cause = "unknown", likely = "nothing that was looked at says why",
 			run = logs(f.service) }
 end

@@ -65,7 +65,10 @@ end
 
 local function running(rows)
   for _, row in ipairs(rows) do
-    if row.state == "running" or row.state == "starting" then return true end
+    if row.state == "running" or row.state == "starting"
+      or row.state == "paused" then
+      return true
+    end
   end
   return false
 end

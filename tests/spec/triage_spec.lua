@@ -52,6 +52,13 @@ describe("opsh.triage", function()
 			.. "last error: boom at 7")
 	end)
 
+	it("knows one that is paused, which holds its own port", function()
+		eq({ judged { instances = row("paused"), taken = { { port = 80,
+			by = "nginx (pid 7)" } }, health = { state = "down",
+			problem = "timeout", detail = "no answer" } } },
+			{ "paused", "it is paused: it accepts, and never answers" })
+	end)
+
 	it("knows what is around it", function()
 		local gone = row("exited", { exit_code = 1 })
 		eq({ judged { instances = gone, taken = { { port = 80, by = "nginx" } } } },
