@@ -220,6 +220,29 @@ prometheus() {
 	"$t_stack" down "$t_tmp/stack"
 }
 
+# A system of processes: one hangs, one says 503, one is started by opsh.
+booking() {
+	local dir="$t_tmp/b o'k" pid
+	t_ok 'booking comes up' "$t_stack" up "$dir" booking
+	set -a
+	# shellcheck source=/dev/null
+	. "$dir/env"
+	set +a
+	t_is 'gateway' "$(fetch "$OPSH_BOOKING_GATEWAY_URL/health")" 200
+	t_is 'all is well' "$(cat "$t_tmp/body")" '{"status":"UP"}'
+	: >"$OPSH_BOOKING_DIR/switch/booking"
+	t_is 'booking, by its switch' \
+		"$(fetch "$OPSH_BOOKING_BOOKING_URL/health")" 503
+	fetch "$OPSH_BOOKING_GATEWAY_URL/health" >/dev/null
+	t_match 'its gateway says so' "$(cat "$t_tmp/body")" '*"booking":*DOWN*'
+	read -r pid _ <"$OPSH_BOOKING_DIR/payment.pid"
+	kill -STOP "$pid"
+	t_ok 'status' "$t_stack" status "$dir"
+	t_ok 'booking goes, with one that hangs' "$t_stack" down "$dir"
+	t_ok 'it is gone' t_gone "$pid"
+	t_ok 'no folder left' test ! -e "$dir"
+}
+
 new_master() {
 	[ "$(ask "${OPSH_SENTINEL_PORTS%% *}" sentinel \
 		get-master-addr-by-name mymaster | tail -n 1)" = \
@@ -403,6 +426,7 @@ tls
 web
 broker
 prometheus
+booking
 ha
 cluster
 containers

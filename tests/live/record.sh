@@ -207,6 +207,16 @@ examples() {
 	t_is 'slow-commands: exit' "$rc" 0
 }
 
+# Servers below the demo's folder: by their command line, or where they stand.
+demo_processes() {
+	local dir
+	for dir in /proc/[0-9]*; do
+		case "$(tr '\0' ' ' <"$dir/cmdline") $(readlink "$dir/cwd")" in
+		*"$t_tmp/demo"/*) printf '%s\n' "$dir" ;;
+		esac
+	done 2>/dev/null
+}
+
 demo() {
 	mkdir "$t_tmp/demo"
 	(
@@ -216,7 +226,15 @@ demo() {
 	)
 	t_is 'demo, Ctrl-C in the flush: exit' $? 130
 	t_is 'and nothing is left' "$(ls -A "$t_tmp/demo")" ''
-	t_is 'nor a process' "$(pgrep -f "^[^ ]*redis-server.*$t_tmp/demo")" ''
+	t_is 'nor a process' "$(demo_processes)" ''
+	(
+		unset OPSH_TARGETS
+		export TMPDIR=$t_tmp/demo OPSH=$opsh
+		"$live" interrupt '3 a.m.:' "$t_root/examples/demo.sh" >"$out"
+	)
+	t_is 'demo, Ctrl-C while a service hangs: exit' $? 130
+	t_is 'and nothing is left there' "$(ls -A "$t_tmp/demo")" ''
+	t_is 'nor a process there' "$(demo_processes)" ''
 	(
 		unset OPSH_TARGETS
 		export TMPDIR=$t_tmp/demo OPSH=$opsh
@@ -225,5 +243,12 @@ demo() {
 	t_is 'demo: exit' $? 0
 	t_match 'demo: the record' "$(cat "$out")" '*intact, from the first*'
 	t_match 'demo: the others' "$(cat "$out")" '*150000*'
+	t_match 'demo: health, one down' "$(cat "$out")" \
+		'*1 of 5 down: payment*(exit 1: one is down)*'
+	t_match 'demo: triage' "$(cat "$out")" \
+		'*begin with payment: most likely: it is paused*'
+	t_match 'demo: restarted, and all is well' "$(cat "$out")" \
+		'*payment  paused (0 of 1 ready)  healthy*all 5 up*'
 	t_is 'demo: nothing is left' "$(ls -A "$t_tmp/demo")" ''
+	t_is 'demo: no process' "$(demo_processes)" ''
 }
