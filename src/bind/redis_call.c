@@ -14,6 +14,7 @@
 #include "core/loop.h"
 #include "core/lx.h"
 #include "core/mem.h"
+#include "effect/lock.h"
 
 #define LIST_MIN 10		/* arguments that make a call a list */
 #define MAX_TRIES 5		/* connections lost while getting ready */
@@ -208,6 +209,8 @@ static int call_k(lua_State *L, int status, lua_KContext ctx)
 				call->leased = 1;
 			}
 		}
+		if (call->judged && call->cls != EFFECT_READ)
+			lock_ready(L);	/* it may turn the loop: not below */
 		after = call->judged && call->cls != EFFECT_READ ?
 			loop_now() - REDIS_FRESH : 0;
 		if (redis_usable(call->c, call->judged ? "" : call->name,

@@ -14,7 +14,7 @@
 	X(3, CHECK, "a check before the first write failed") \
 	X(4, UNREACHABLE, "a target can't be reached") \
 	X(10, CHANGES, "plan found changes (--detailed-exitcode)") \
-	X(11, BUSY, "the lock is held by somebody else") \
+	X(11, BUSY, "the lock is held by somebody else, or was lost") \
 	X(12, CHANGED, "a target is not the one it was") \
 	X(13, IN_DOUBT, "in doubt: a write may or may not have been applied") \
 	X(14, GUARD, "refused by a guard") \

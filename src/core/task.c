@@ -333,7 +333,7 @@ static int task_main(lua_State *L)
 			      (lua_KContext)task);
 }
 
-struct task *task_spawn(lua_State *L, int nargs)
+static struct task *spawn(lua_State *L, int nargs, struct task *parent)
 {
 	struct task *task;
 	int base = lua_gettop(L) - nargs;	/* the function */
@@ -353,16 +353,34 @@ struct task *task_spawn(lua_State *L, int nargs)
 	lua_pushcfunction(task->co, task_main);
 	lua_xmove(L, task->co, nargs + 1);	/* -- task */
 	task->state = TASK_NEW;
-	if (current) {
-		task->parent = current;
-		task->sibling = current->children;
-		task->label = current->label;
-		current->children = task;
-		current->live_children++;
+	if (parent) {
+		task->parent = parent;
+		task->sibling = parent->children;
+		task->label = parent->label;
+		parent->children = task;
+		parent->live_children++;
 	}
 	live++;
 	task_ready(task);
 	return task;
+}
+
+struct task *task_spawn(lua_State *L, int nargs)
+{
+	return spawn(L, nargs, current);
+}
+
+struct task *task_spawn_apart(lua_State *L, int nargs, int label)
+{
+	struct task *task = spawn(L, nargs, NULL);
+
+	task->label = label;
+	return task;
+}
+
+int task_has_ended(const struct task *task)
+{
+	return task->ended;
 }
 
 /* --- running ----------------------------------------------------------- */
@@ -446,6 +464,29 @@ void task_run_nested(lua_State *L, struct op *op)
 	while (!woken)
 		turn(L, run, &woken);
 	nested_depth--;
+	self->nested--;
+	current = self;
+	task_running = before;
+}
+
+void task_run_only(lua_State *L, struct task *task, const int *until)
+{
+	struct task *self = current;
+	lua_State *before = task_running;
+
+	self->nested++;
+	while (!*until && !task->ended && !self->due) {
+		if (task_attention)
+			sig_poll();
+		if (task->queued) {
+			ready_remove(task);
+			task_step(L, task);
+			continue;
+		}
+		task_running = NULL;
+		loop_turn(1);
+		task_running = before;
+	}
 	self->nested--;
 	current = self;
 	task_running = before;

@@ -41,6 +41,15 @@ void task_check(lua_State *L);
 /* Is the current task being unwound by a cancel? */
 int task_unwinding(void);
 
+/* [-(nargs+1), +1, m] Makes a task that is nobody's child: no cancel of the run
+ * reaches it, and nobody waits for its end. For the lock's keeper only. */
+struct task *task_spawn_apart(lua_State *L, int nargs, int label);
+int task_has_ended(const struct task *task);
+/* Runs the loop and this one task until *until is set, it has ended or the
+ * current task is to be cancelled: a wait in the middle of a C call, in which
+ * nothing else of the run goes on. [-0, +0, -] */
+void task_run_only(lua_State *L, struct task *task, const int *until);
+
 int task_live(void);		/* tasks alive: tests ask for 1 */
 
 /* pcall, xpcall, try, load, coroutine.* that waits and cancels pass through.

@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "core/task.h"
 #include "effect/journal.h"
+#include "effect/lock.h"
 #include "effect/policy.h"
 #include "effect/record.h"
 
@@ -63,6 +64,10 @@ enum effect_verdict effect_begin(lua_State *L, struct effect *f,
 	snprintf(f->verb, sizeof f->verb, "%s", call->verb);
 	lx_where(L, 1, f->where, sizeof f->where);
 	if (policy_judge(call, &e))
+		refuse(L, f, call, &e);
+	/* it may wait for the store: what was judged is judged again then */
+	if (call->cls != EFFECT_READ && policy_mode() == MODE_WRITE &&
+	    (lock_judge(L, call, &e) || policy_judge(call, &e)))
 		refuse(L, f, call, &e);
 	if (call->cls == EFFECT_READ) {
 		keep_request(L, f, call);

@@ -1,8 +1,8 @@
 /*
  * effect: the boundary. Every call that leaves the process passes
  * effect_begin and effect_end, and nothing else makes records. effect_begin
- * asks policy (mode), guard, role and identity, writes the intent (fdatasync)
- * for a write, and says whether to send. Knows no binding.
+ * asks policy (mode), guard, role, identity and lock, writes the intent
+ * (fdatasync) for a write, and says whether to send. Knows no binding.
  */
 #ifndef OPSH_EFFECT_EFFECT_H
 #define OPSH_EFFECT_EFFECT_H
@@ -45,7 +45,8 @@ enum effect_verdict { EFFECT_GO, EFFECT_WITHHELD };
 
 /*
  * [-0, +0, v] Judges the call. Raises kind refused, guard, changed, journal
- * (nothing was sent; the refusal is recorded). EFFECT_GO: send, then
+ * (nothing was sent; the refusal is recorded). Before a write in a run that
+ * holds a lock the loop may run: see lock_ready. EFFECT_GO: send, then
  * effect_end exactly once. EFFECT_WITHHELD (plan mode, a write): recorded and
  * ended; `return effect_push_withheld(L, e, opts_arg);`
  */

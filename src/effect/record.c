@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "core/task.h"
 #include "effect/journal.h"
+#include "effect/lock.h"
 #include "effect/policy.h"
 #include "effect/redact.h"
 
@@ -275,9 +276,12 @@ long long record_call(const char *type, const struct effect_call *call,
 	struct buf b = BUF_INIT;
 	long long seq;
 	int intent = !strcmp(type, "intent");
+	int own = lock_is_own(task_label(task_current()));
 
 	record_start(&b, type);
 	add_call(&b, call, where);
+	if (own)
+		buf_adds(&b, ",\"lock\":true");	/* no write of the run */
 	if (!intent)
 		add_str(&b, "outcome", "withheld");
 	if (approval)
@@ -285,7 +289,7 @@ long long record_call(const char *type, const struct effect_call *call,
 	seq = record_put(&b, intent ? JOURNAL_NOW : JOURNAL_LATER, 0, e);
 	buf_release(&b);
 	if (seq >= 0 && intent)
-		writes++;
+		writes += !own;
 	else if (seq >= 0)
 		withheld++;
 	return seq;

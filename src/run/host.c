@@ -14,6 +14,7 @@
 #include "core/mem.h"
 #include "core/task.h"
 #include "effect/effect.h"
+#include "effect/lock.h"
 #include "effect/secret.h"
 #include "effect/target.h"
 #include "effect/withheld.h"
@@ -83,6 +84,7 @@ static int l_init(lua_State *L)
 		{ "opsh.c.task", luaopen_opsh_c_task },
 		{ "opsh.c.target", luaopen_opsh_c_target },
 		{ "opsh.c.effect", luaopen_opsh_c_effect },
+		{ "opsh.c.lock", luaopen_opsh_c_lock },
 		{ "opsh.c.secret", luaopen_opsh_c_secret },
 		{ "opsh.c.term", luaopen_opsh_c_term },
 		{ "opsh.c.child", luaopen_opsh_c_child },
