@@ -6,7 +6,7 @@ local session = require "run.session"
 local cli = {}
 
 local COMMANDS = { "run", "plan", "resume", "check", "list", "doc", "new",
-	"targets", "runs", "timeline", "verify", "help" }
+	"targets", "runs", "timeline", "verify", "locks", "unlock", "help" }
 
 local commands = setmetatable({}, { __index = function(t, name)
 	for _, known in ipairs(COMMANDS) do

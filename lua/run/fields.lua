@@ -71,7 +71,8 @@ function READ.texts(value, add)
 	return out
 end
 
-local NEED = { kind = true, role = true, optional = true, help = true }
+local NEED = { kind = true, role = true, optional = true, help = true,
+	lock = true }
 
 local function need_fields(name, value, add)
 	for key in pairs(value) do
@@ -85,6 +86,10 @@ local function need_fields(name, value, add)
 	   or value.help ~= nil and type(value.help) ~= "string"
 	   or value.optional ~= nil and type(value.optional) ~= "boolean" then
 		add("'role' and 'help' must be strings, 'optional' a boolean", name)
+		return nil
+	end
+	if value.lock ~= nil and value.lock ~= false then
+		add("'lock' can only be false: the lock must not be kept there", name)
 		return nil
 	end
 	return value
@@ -115,7 +120,7 @@ local function read_need(name, value, add)
 		end
 	end
 	return { kinds = kinds, role = need.role, help = need.help,
-		optional = need.optional or false }
+		optional = need.optional or false, lock = need.lock }
 end
 
 function READ.needs(value, add)
@@ -203,7 +208,7 @@ fields.known = {
 	{ "owner", READ.text, help = "the team that keeps it" },
 	{ "runbook", READ.text, help = "the text that it stands for: URL or title" },
 	{ "needs", READ.needs, help = "name of a target = kind, a list of kinds, "
-	  .. "or { kind =, role =, optional =, help = }" },
+	  .. "or { kind =, role =, optional =, help =, lock = false }" },
 	{ "params", READ.params, help = "name = { type =, required =, default =, "
 	  .. "min =, max =, choices =, pattern =, items =, help =, example =, "
 	  .. "unit =, secret = }" },

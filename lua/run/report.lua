@@ -48,6 +48,18 @@ function Text.step(fields)
 		(term.cell(fields.name)), duration(fields.duration), writes or ""))
 end
 
+-- A plan says who has the lock; what goes wrong is said by opsh.log.
+function Text.lock(fields)
+	if fields.state == "held" then
+		say(("lock '%s' is held by %s\n"):format(fields.resource, fields.why))
+	elseif fields.state == "free" then
+		say(("lock '%s' is free\n"):format(fields.resource))
+	elseif fields.state == "unreachable" and not fields.store then
+		say(("who holds lock '%s' is not known: %s\n"):format(fields.resource,
+			fields.why))
+	end
+end
+
 -- What of C tells its caller's author nothing.
 local C_FRAMES = { "^%[C%]: in %?", "^%[C%]: in function 'x?pcall'",
 	"^%[C%]: in function 'error'", "^%[C%]: in function 'try'" }
@@ -241,6 +253,12 @@ function Jsonl.step(fields)
 	line { type = "step", name = fields.name, state = fields.state,
 		duration = fields.duration, writes = fields.writes,
 		verified = fields.verified, error = fields.error }
+end
+
+function Jsonl.lock(fields)
+	local out = { type = "lock" }
+	for k, v in pairs(fields) do out[k] = v end
+	line(out)
 end
 
 function Jsonl.error(_, e, code)

@@ -25,7 +25,7 @@ local function read(dir)
 			list[#list + 1] = r
 		elseif r.type == "identity" then
 			past.identity[r.target] = r
-		elseif r.type == "intent" then
+		elseif r.type == "intent" and not r.lock then
 			past.open[r.seq] = r
 		elseif r.type == "outcome" and r.outcome ~= "unknown" then
 			past.open[r.of] = nil

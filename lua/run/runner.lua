@@ -93,16 +93,6 @@ local function describe_targets(chosen)
 	return out
 end
 
--- A lock that is asked for and not taken must not go unsaid.
-local function warn_lock(pb)
-	if not pb.lock or effect.mode() == "plan" then return end
-	local text = ("playbook '%s' asks for the lock '%s'; this build takes no "
-		.. "locks: see to it that nobody else runs it now"):format(pb.name,
-		pb.lock)
-	require("opsh.log").warn("%s", text)
-	effect.record("note", { text = text })
-end
-
 -- The playbook as run lies beside its journal.
 local function keep_copy(pb)
 	local ok, why = sys.save(session.began.dir .. "/playbook.lua", pb.source)
@@ -180,8 +170,7 @@ local function shown(values)
 	return out
 end
 
--- From open targets to the end; past: the run that is resumed.
-local function perform(ctx, pb, args, values, clients)
+local function procedure(ctx, pb, args, values, clients)
 	run_checks(pb, clients, values)
 	local body = function() return pb.run(clients, values) end
 	local results = table.pack(fail.protect(pb.timeout
@@ -210,6 +199,19 @@ local function perform(ctx, pb, args, values, clients)
 	end
 end
 
+-- From open targets to the end, undo included, under the playbook's lock. A plan
+-- takes none, it says who has it.
+local function perform(ctx, pb, args, values, clients)
+	if not pb.lock then return procedure(ctx, pb, args, values, clients) end
+	local lock = require "run.lock"
+	if effect.mode() == "plan" then
+		lock.look(pb)
+		return procedure(ctx, pb, args, values, clients)
+	end
+	local _ <close> = lock.take(pb, clients)
+	lock.within(function() procedure(ctx, pb, args, values, clients) end)
+end
+
 local function parse_params(pb, list)
 	return params.parse(pb.params or {}, list, {
 		secret = require("opsh.secret").value, source = pb.path })
@@ -224,7 +226,6 @@ local function run_playbook(ctx, pb, args, mode)
 		sha256 = sys.sha256(pb.source), params = shown(values),
 		bind = session.globals.bind, targets = describe_targets(chosen) }, true)
 	keep_copy(pb)
-	warn_lock(pb)
 	check_binaries(pb)
 	local clients = open_clients(pb, chosen)
 	preflight(clients, chosen)

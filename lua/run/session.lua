@@ -13,6 +13,7 @@ local session = {
 	clients = {},		-- target name -> client
 	began = nil,		-- what the run is, once begun
 	identities = nil,	-- of a resumed run: target name -> who it was
+	step = nil,		-- name of the step that was begun last
 	undos = {},		-- finished steps that can be undone
 	unverified = {},	-- steps done without a verify
 }

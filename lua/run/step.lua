@@ -186,8 +186,11 @@ return function(name, opts, fn)
 	end
 	local began, writes = ctask.now(), effect.status().writes
 	local results, settled
+	local before_step = session.step
+	session.step = name
 	-- a cancel passes every pcall: the step's end is recorded all the same
 	local _ <close> = setmetatable({}, { __close = function(_, why)
+		session.step = before_step
 		if not settled then
 			effect.record("step", { name = name, state = "cancelled",
 				duration = ctask.now() - began, error = plain(why) })

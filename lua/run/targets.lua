@@ -133,6 +133,10 @@ local function read_lock(place, given, config)
 		place.fail({ "lock", "store" }, "lock store '%s' is neither 'file' "
 			.. "nor a target%s", store, words.hint(store, config.targets))
 	end
+	if lock.ttl and (lock.ttl < 1 or lock.ttl > 3600) then
+		place.fail({ "lock", "ttl" }, "field 'ttl' of lock must be between 1 s "
+			.. "and 1 h, not %g s", lock.ttl)
+	end
 	lock.store = store
 	return lock
 end

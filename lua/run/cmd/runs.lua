@@ -11,7 +11,7 @@ local function row_of(run)
 		for r in journal.records(session.runs_dir() .. "/" .. run) do
 			first = first or r
 			last = r
-			if r.type == "intent" then writes = writes + 1 end
+			if r.type == "intent" and not r.lock then writes = writes + 1 end
 		end
 	end)
 	local state = "empty"

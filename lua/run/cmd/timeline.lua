@@ -7,6 +7,9 @@ local words = require "run.words"
 
 local function what(r)
 	if r.request and r.request ~= "" then return r.request end
+	if r.type == "lock" then
+		return r.why and r.resource .. ": " .. r.why or r.resource
+	end
 	if r.type == "run" then return r.name or r.playbook or r.source end
 	if r.type == "guard" then
 		return r.text or r.verb and ("%s %s"):format(r.verb, r.count or "")
@@ -45,8 +48,8 @@ local function read(dir, all, width)
 		elseif r.type == "settled" then
 			settle(rows, r)
 		end
-		if r.type ~= "outcome" and (all or r.type ~= "read"
-			or r.outcome ~= "done") then
+		if r.type ~= "outcome" and (all or not r.lock and r.type ~= "read"
+			or r.outcome == "failed") then
 			local row = { at = r.mono - t0,
 				step = r.step or r.type == "step" and r.name or nil,
 				event = r.type == "intent" and r.class or r.type,
@@ -80,7 +83,8 @@ return {
 	summary = "what happened in a run, in order",
 	usage = "RUN|last",
 	options = {
-		{ name = "reads", help = "with the reads that went well" },
+		{ name = "reads", help = "with the reads that went well, and the lock's "
+		  .. "own calls" },
 		{ name = "all", help = "every row, not the first and last 100" },
 	},
 	run = function(ctx, args)
