@@ -13,6 +13,9 @@ local LAZY = {
 	progress = "opsh.progress", secret = "opsh.secret",
 	timer = "opsh.timer", sh = "opsh.sh", fs = "opsh.fs",
 }
+-- These reach the machine without a target, as a required module may: the targets
+-- file says whether it may be written to.
+local HOST = { sh = true, fs = true }
 local OPSH = { null = true, step = true, guard = true, show = true,
 	fail = true, system = true }
 
@@ -98,6 +101,7 @@ local function make_require()
 			fail.usage("cannot require '%s': playbooks require only opsh.*, "
 				.. "and there is no such module", tostring(name))
 		end
+		session.host()
 		return require(name)
 	end
 end
@@ -144,6 +148,7 @@ local MAKE = {
 local function find(e, name)
 	local value
 	if LAZY[name] then
+		if HOST[name] then session.host() end
 		value = require(LAZY[name])
 	elseif LIBRARIES[name] then
 		value = copy(_G[name])

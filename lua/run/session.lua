@@ -110,15 +110,22 @@ function session.interactive()
 	return (sys.getenv "CI" or "") == "" and term.is_tty(0) and term.is_tty(2)
 end
 
----The machine itself, for processes, files, os and io.
----@return userdata
-function session.host()
+-- --approve local holds for the machine itself.
+local function waive_host()
 	local host = require("opsh.c.target").host()
 	if not session.has_host then
 		session.has_host = true
 		waive(host)
 	end
 	return host
+end
+
+---The machine itself, for processes, files, os and io. Whoever is given it has
+---had the targets file read: is the environment protected?
+---@return userdata
+function session.host()
+	session.config()
+	return waive_host()
 end
 
 ---Begins the run: from here each effect is recorded. fields: what the first
@@ -140,7 +147,7 @@ function session.begin(mode, fields, now)
 		"/proc/sys/kernel/random/boot_id", 64) or ""):gsub("%s", "")
 	fields.uid = sys.euid()
 	effect.header(fields)
-	session.host()
+	waive_host()
 	if now then session.began.dir = effect.open_run() end
 	return run
 end
@@ -156,7 +163,7 @@ function session.resume(past)
 	effect.record("resume", { version = sys.version, pid = sys.pid(),
 		user = sys.getenv "USER" or sys.euid(), host = sys.hostname(),
 		torn = torn }, true)
-	session.host()
+	waive_host()
 end
 
 ---The mode that a command which runs user code starts with.

@@ -305,6 +305,11 @@ protected() {
 	exits 'the machine is one as well' 3
 	o --targets protected.lua --approve local -e 'os.execute "true"'
 	exits 'and its programs' 3
+	o --targets protected.lua -e 'sh.run { "touch", "made" }'
+	exits 'run by sh' 3
+	o --targets protected.lua -e 'require("opsh.fs").write("made", "x")'
+	exits 'and its files' 3
+	t_ok 'nothing was made' test ! -e made
 }
 
 refused() {

@@ -8,6 +8,8 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 OPSH=${OPSH:-$t_root/build/release/opsh}
 export XDG_STATE_HOME=$t_tmp/state
 t_up nginx prometheus
+t_ok "the first scrape is in" t_within 20 eval 'curl -s \
+	"$OPSH_PROMETHEUS_URL/api/v1/query?query=up" | grep -q "\"value\""'
 
 # targets FILE PROMETHEUS THRESHOLDS
 targets() {
