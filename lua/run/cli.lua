@@ -28,6 +28,19 @@ function cli.list()
 	return list
 end
 
+-- -e, with or without a command. One that has nothing to do with code is no word
+-- to be passed over: `plan` least of all.
+local function code(parsed, ctx)
+	local text, command = table.concat(parsed.globals.e, "\n"), parsed.command
+	if command == "plan" then
+		return require("run.runner").script(ctx(), { source = text,
+			chunk = require("run.script").chunk(text) }, parsed.args, "plan")
+	elseif command and command ~= "run" then
+		require("run.fail").usage("'%s' takes no -e", command)
+	end
+	return require("run.script").code(text, parsed.args)
+end
+
 -- What every command gets (run.cmd.* take it as their first argument).
 local function context()
 	local term = require "opsh.c.term"
@@ -60,8 +73,7 @@ local function dispatch(parsed)
 		session.report:text(text)
 		return 0
 	elseif globals.e then
-		return require("run.script").code(table.concat(globals.e, "\n"),
-			parsed.args)
+		return code(parsed, context)
 	elseif parsed.command then
 		return commands[parsed.command].run(context(), parsed.args)
 	elseif not require("opsh.c.term").is_tty(0) then

@@ -184,18 +184,37 @@ local function plain_table(v, seen, depth)
 	return out
 end
 
+-- Objects (with methods, or to be closed) and empty ones are what they print as;
+-- a list or a record is data, whatever it prints as.
+local function is_object(v, meta)
+	if type(meta) ~= "table" or not meta.__tostring
+		or meta.__name == "opsh.result" then
+		return false
+	end
+	return next(v) == nil or (length(v) or 0) == 0
+		and (meta.__index or meta.__close or meta.__gc) ~= nil
+end
+
+-- What stands for data says which, by __tojson; what a plan does not know yet
+-- has one that raises.
+local function said(meta)
+	return type(meta) == "table" and meta.__name ~= "opsh.unknown"
+		and meta.__tojson or nil
+end
+
 -- What JSON has no word for is shown as text.
 function plain(v, seen, depth)
 	local kind = type(v)
+	local meta = (kind == "table" or kind == "userdata") and debug.getmetatable(v)
+	local tojson = depth <= DEPTH and said(meta)
+	if tojson then return plain(tojson(v), seen, depth + 1) end
 	if kind == "table" then
 		local err = require "opsh.c.err"
-		local meta = debug.getmetatable(v)
 		if err.is(v) then
 			v = { kind = v.kind, code = v.code, message = v.message,
 				target = v.target, op = v.op, phase = v.phase,
 				outcome = v.outcome, hint = v.hint }
-		elseif type(meta) == "table" and meta.__tostring
-			and meta.__name ~= "opsh.result" then
+		elseif is_object(v, meta) then
 			return text_of(v)
 		end
 		return plain_table(v, seen, depth)

@@ -286,7 +286,7 @@ function runner.resume(ctx, args)
 	return 0
 end
 
----A script: as typed lines would run, in a plan too.
+---A script: as typed lines would run, in a plan too; the text of -e has no path.
 function runner.script(ctx, pb, args, mode)
 	session.began = nil
 	if mode ~= "plan" then
@@ -295,7 +295,9 @@ function runner.script(ctx, pb, args, mode)
 		offer_undo(ctx, args)
 		error(code, 0)
 	end
+	session.quiet = args.options.quiet
 	session.begin("plan", { command = "plan", playbook = pb.path,
+		source = not pb.path and pb.source or nil,
 		sha256 = sys.sha256(pb.source) }, true)
 	local ok, e = fail.protect(pb.chunk, table.unpack(args))
 	print_plan(ctx)

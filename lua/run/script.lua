@@ -67,9 +67,13 @@ end
 ---@return integer exit code
 function script.code(text, args)
 	if text == "" then return 0 end
-	local chunk = compile(text, "=-e", env.new(true))
-	return run(chunk, { command = "-e", source = text }, args)
+	return run(script.chunk(text), { command = "-e", source = text }, args)
 end
+
+---The text of -e, compiled.
+---@param text string
+---@return function
+function script.chunk(text) return compile(text, "=-e", env.new(true)) end
 
 ---Runs standard input, when it is no terminal.
 ---@return integer exit code

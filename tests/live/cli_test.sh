@@ -197,6 +197,14 @@ scripts() {
 2'
 	o -e 'a = 1' -e 'print(a)'
 	says 'two pieces' 1
+	o plan --detailed-exitcode -e 'cache:set("planned", (...))' 7
+	exits 'plan -e plans' 10
+	says 'what it would write' '*SET planned 7*'
+	o -e 'cache:exists "planned"'
+	says 'nothing is written' 0
+	o verify -e 'cache:set("planned", 1)'
+	exits '-e with a command that takes none' 2
+	tells 'says so' "*'verify' takes no -e*"
 	o -e 'print(...)' one two
 	says 'arguments' 'one	two'
 	o -e 'io.write "x\n"'

@@ -69,6 +69,28 @@ describe("jsonl values", function()
 		eq(value_of(setmetatable({}, { __tostring = function() error "no" end })),
 			"table")
 	end)
+	it("that are lists or records are data, whatever they print as", function()
+		local function me() return "me" end
+		local named = { __tostring = me }
+		eq(value_of(setmetatable({ 1, 2, { a = 1 } }, named)), { 1, 2, { a = 1 } })
+		eq(value_of { setmetatable({ a = 1 }, named) }, { { a = 1 } })
+		eq(value_of(setmetatable({ "x" }, { __tostring = me, __index = {} })),
+			{ "x" })
+		-- objects are what they print as: they have methods, or are to be closed
+		eq(value_of(setmetatable({ a = 1 }, { __tostring = me, __index = {} })),
+			"me")
+		eq(value_of(setmetatable({ a = 1 }, { __tostring = me,
+			__close = function() end })), "me")
+	end)
+	it("that say what they are by __tojson are that", function()
+		local rows = setmetatable({}, { __tostring = function() return "(1 row)" end,
+			__index = {}, __tojson = function() return { { id = 7 } } end })
+		eq(value_of(rows), { { id = 7 } })
+		eq(value_of { rows = rows }, { rows = { { id = 7 } } })
+		local endless = setmetatable({}, {})
+		getmetatable(endless).__tojson = function() return endless end
+		eq(value_of(endless), "...")
+	end)
 	it("with holes have null there", function()
 		eq(value_of { 1, nil, 3 }, { 1, json.null, 3 })
 		eq(value_of { nil, 2 }, { json.null, 2 })
