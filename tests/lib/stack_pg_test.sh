@@ -122,8 +122,189 @@ ordinary() {
 }
 
 somebody() {
+	t_is 'pair: as an ordinary user' "$(ordinary postgres-ha 'psql -XqAt \
+		"$OPSH_PGBOUNCER_URL" -c "select count(*) from flights"')" 1000
 	t_is 'postgres: as an ordinary user' "$(ordinary postgres 'psql -XqAt \
 		"$OPSH_POSTGRES_URL" -c "select count(*) from flights"')" 1000
+}
+
+# --- a pair -----------------------------------------------------------------------
+
+# streams URL STATE: the primary's standby.
+streams() {
+	[ "$(sql "$1" "select sync_state from pg_stat_replication
+		where application_name = 'standby'")" = "$2" ]
+}
+
+replicated() {
+	[ "$(sql "$OPSH_PG_STANDBY_URL" 'select count(*) from writes
+		where n = -1')" = 1 ]
+}
+
+acknowledged() {
+	[ "$(wc -l <"$t_tmp/acked")" -ge "$1" ]
+}
+
+pair() {
+	local dir="$t_tmp/p g'h" writer out pid
+	t_ok 'pair: up in a folder with odd characters' \
+		"$t_stack" up "$dir" postgres-ha
+	take "$dir"
+	t_ok 'pair: the standby streams' streams "$OPSH_PG_PRIMARY_URL" async
+	sql "$OPSH_PGBOUNCER_URL" 'insert into writes values (-1)'
+	t_ok 'pair: a row through the pooler arrives' t_within 10 replicated
+	t_match 'pair: the standby takes none' "$(sql "$OPSH_PG_STANDBY_URL" \
+		'insert into writes values (-2)')" '*read-only transaction*'
+	t_match 'pair: the admin console' "$(sql "$OPSH_PGBOUNCER_ADMIN_URL" \
+		'show databases')" "*|$OPSH_PG_PRIMARY_PORT|flights|*"
+	t_match 'pair: the pooler wants a password' "$(sql \
+		"postgresql://ops:x@127.0.0.1:$OPSH_PGBOUNCER_PORT/flights" 'select 1')" \
+		'*failed*'
+	t_match 'pair: programs of a node' \
+		"$("$OPSH_PG_STANDBY_BIN/pg_controldata" "$OPSH_PG_STANDBY_DIR")" \
+		'*in archive recovery*'
+	t_ok 'pair: units can be started' lua5.4 -e '
+		secret = { file = function(p) return assert(io.open(p)) end }
+		local t = dofile(os.getenv "OPSH_TARGETS").targets
+		for _, name in ipairs { "primary", "standby", "pgbouncer" } do
+			local unit = t.pg_units.services[name]
+			assert(io.open(unit.command[1]) and io.open(unit.pid), name)
+		end'
+	"$OPSH_PG_WRITER" write "$OPSH_PGBOUNCER_URL" "$t_tmp/acked" &
+	writer=$!
+	t_reap "$writer"
+	t_ok 'pair: the writer writes' t_within 10 acknowledged 50
+	failover
+	kill "$writer"
+	t_ok 'pair: the writer ends' t_within 5 t_gone "$writer"
+	out=$("$OPSH_PG_WRITER" report "$OPSH_PGBOUNCER_URL" "$t_tmp/acked")
+	t_match 'pair: loss and gap are told' "$out" \
+		'acknowledged=[1-9]* lost=[0-9]* gap=[0-9]*.[0-9]* from=1*'
+	sql "$OPSH_PGBOUNCER_URL" "delete from writes where n = $(tail -n 1 \
+		"$t_tmp/acked" | cut -d ' ' -f 1)" >/dev/null
+	t_match 'pair: a lost row is found' "$("$OPSH_PG_WRITER" report \
+		"$OPSH_PGBOUNCER_URL" "$t_tmp/acked")" \
+		"*lost=$(($(expr "$out" : '.*lost=\([0-9]*\)') + 1)) *"
+	started
+	read -r pid _ <"$OPSH_PG_STANDBY_PIDFILE"
+	kill -STOP "$pid"
+	t_ok 'pair: down, one frozen, one started by others' "$t_stack" down "$dir"
+	t_is 'pair: no trace is left' "$(traces)" ''
+}
+
+# failover: the primary is killed, the standby takes over.
+failover() {
+	kill -KILL "$OPSH_PG_PRIMARY_PID"
+	t_ok 'pair: the primary dies' t_within 5 t_gone "$OPSH_PG_PRIMARY_PID"
+	t_is 'pair: promoted' "$(sql "$OPSH_PG_STANDBY_URL" \
+		'select pg_promote(true, 20)')" t
+	sed -i "s/port=$OPSH_PG_PRIMARY_PORT/port=$OPSH_PG_STANDBY_PORT/" \
+		"$OPSH_PGBOUNCER_DATABASES"
+	sql "$OPSH_PGBOUNCER_ADMIN_URL" reload >/dev/null
+	t_ok 'pair: the writer goes on' t_within 20 acknowledged \
+		$(($(wc -l <"$t_tmp/acked") + 50))
+}
+
+# started: the old primary, started as an orchestrator does: its pid and the time
+# of its start in the pid file.
+started() {
+	set -m
+	"${OPSH_PG_PRIMARY_PIDFILE%.pid}.start" </dev/null \
+		>>"$OPSH_PG_PRIMARY_LOG" 2>&1 &
+	echo "$! $(sed 's/.*) //' "/proc/$!/stat" | cut -d ' ' -f 20)" \
+		>"$OPSH_PG_PRIMARY_PIDFILE"
+	disown
+	set +m
+	t_ok 'pair: the old primary is up again' t_within 20 eval \
+		'[ "$(sql "$OPSH_PG_PRIMARY_URL" "select 1")" = 1 ]'
+}
+
+# Networks of their own, and a standby that commits wait for. A second pair stands
+# beside it, which it must not touch.
+partition() {
+	local dir=$t_tmp/net cut
+	if [ "$(id -u)" -ne 0 ]; then
+		t_match 'net: not root' "$(OPSH_STACK_NETNS=1 "$t_stack" up \
+			"$dir" postgres-ha 2>&1)" '*needs root*'
+		return
+	fi
+	"$t_stack" up "$t_tmp/beside" postgres-ha || return
+	t_ok 'net: up' env OPSH_STACK_NETNS=1 OPSH_STACK_PG_SYNC=1 \
+		"$t_stack" up "$dir" postgres-ha
+	take "$dir"
+	cut=$OPSH_PG_PARTITION
+	export PGCONNECT_TIMEOUT=2
+	t_ok 'net: in step' streams "$OPSH_PG_PRIMARY_URL" sync
+	t_match 'net: units ask through it' "$("$OPSH_PG_PRIMARY_BIN/pg_isready" \
+		-h "$OPSH_PG_STANDBY_HOST" -p "$OPSH_PG_STANDBY_PORT")" '*accepting*'
+	"$cut" cut primary standby
+	t_is 'net: no commit without the standby' "$(timeout 2 psql -XqAt \
+		"$OPSH_PG_PRIMARY_URL" -c 'insert into writes values (1)'
+		echo $?)" 124
+	t_is 'net: both are seen from here' "$(sql "$OPSH_PG_STANDBY_URL" \
+		'select 1')" 1
+	"$cut" cut standby
+	t_match 'net: a node that is cut off is silent' \
+		"$(sql "$OPSH_PG_STANDBY_URL" 'select 1')" '*timeout expired*'
+	t_is 'net: its socket is not' "$(PGPASSWORD=$OPSH_PG_PASSWORD sql \
+		"host=$OPSH_PG_SOCKET_DIR port=$OPSH_PG_STANDBY_PORT user=ops \
+dbname=flights" 'select pg_is_in_recovery()')" t
+	"$cut" heal
+	t_ok 'net: healed' t_within 20 streams "$OPSH_PG_PRIMARY_URL" sync
+	"$cut" cut primary host
+	t_match 'net: the primary, from here' "$(sql "$OPSH_PG_PRIMARY_URL" \
+		'select 1')" '*timeout expired*'
+	t_is 'net: not from the standby' "$("$OPSH_PG_STANDBY_BIN/pg_isready" -q \
+		-h "$OPSH_PG_PRIMARY_HOST" -p "$OPSH_PG_PRIMARY_PORT"; echo $?)" 0
+	unset PGCONNECT_TIMEOUT
+	t_ok 'net: down while it is cut' "$t_stack" down "$dir"
+	t_is 'net: no namespace, no link is left' \
+		"$(ip netns | grep "$OPSH_PG_NET"; ip link | grep "$OPSH_PG_NET")" ''
+	t_ok 'net: the other pair still streams' eval \
+		'take "$t_tmp/beside"; streams "$OPSH_PG_PRIMARY_URL" async'
+	"$t_stack" down "$t_tmp/beside"
+}
+
+# --- the prober -------------------------------------------------------------------
+
+# verdict LINE...: of the prober on such a file.
+verdict() {
+	printf '%s\n' "$@" >"$t_tmp/probes"
+	"$t_root/tests/lib/pg_prober.py" --judge "$t_tmp/probes" | tail -n 1
+}
+
+prober() {
+	local one='1.0 a up' pid
+	t_is 'prober: one after the other' "$(verdict "$one" '1.0 a written 1' \
+		'1.1 a written 1' '1.2 a down x' '1.3 b up' '1.3 b written 1')" \
+		'probes 3, moments 0, longest 0.000 s'
+	t_is 'prober: two at a time' "$(verdict "$one" '1.0 a written 1' \
+		'1.1 b up' '1.1 b written 1' '1.2 b written 1' '1.3 a written 1')" \
+		'probes 4, moments 1, longest 0.100 s'
+	t_is 'prober: one wakes up' "$(verdict "$one" '1.0 a written 1' \
+		'2.0 b written 1' '3.0 b written 1' '2.5 a written 3' '2.6 a down x')" \
+		'probes 4, moments 1, longest 0.500 s'
+	t_is 'prober: silence is no verdict' "$(verdict '1.0 a down x'; echo "$?")" \
+		'probes 0, moments 0, longest 0.000 s
+0'
+	"$t_stack" up "$t_tmp/probed" postgres-ha || return
+	take "$t_tmp/probed"
+	"$t_root/tests/lib/pg_prober.py" "$t_tmp/probes" \
+		"primary=$OPSH_PG_PRIMARY_SUPER_URL" \
+		"standby=$OPSH_PG_STANDBY_SUPER_URL" >"$t_tmp/verdict" &
+	pid=$!
+	t_reap "$pid"
+	t_ok 'prober: it writes' t_within 10 grep -q written "$t_tmp/probes"
+	sql "$OPSH_PG_STANDBY_URL" 'select pg_promote(true, 20)' >/dev/null
+	t_ok 'prober: to both' t_within 10 grep -q 'standby written' "$t_tmp/probes"
+	t_ok 'prober: for a while' t_within 5 eval \
+		'[ "$(grep -c "standby written" "$t_tmp/probes")" -gt 20 ]'
+	kill "$pid"
+	wait "$pid"
+	t_is 'prober: says so by its status' $? 1
+	t_match 'prober: and in words' "$(cat "$t_tmp/verdict")" \
+		'two writable: primary and standby from *moments 1, longest *'
+	"$t_stack" down "$t_tmp/probed"
 }
 
 # A server that says nothing, one that dies at once: both are said with the log.
@@ -157,5 +338,8 @@ esac\nexec %s/postgres "$@"\n' "$out" "$out" >"$fake/postgres"
 ipcs -m | awk '/^0x/ { print $2 }' | sort >"$t_tmp/shm"
 single
 somebody
+pair
+partition
+prober
 failures
 t_done

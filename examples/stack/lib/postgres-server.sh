@@ -25,7 +25,7 @@ postgres_need() {
 		return 1
 	fi
 	postgres_psql=$(PATH=$postgres_bin:$PATH stack_program psql) || return 1
-	# As the runtime user of a root, whose folders are for nobody else.
+	postgres_enter=() postgres_host=127.0.0.1
 	postgres_user_choose || return 1
 	postgres_run=$stack_dir/run
 	# sun_path has room for 104 bytes where it is smallest
@@ -69,9 +69,11 @@ postgres_own() {
 }
 
 # postgres_tool COMMAND...: as the servers' user, with nothing of the caller's
-# environment: a PGSSLMODE in it must not decide how a standby connects.
+# environment: a PGSSLMODE in it must not decide how a standby connects. Where a
+# node has a network of its own, postgres_enter leads into it.
 postgres_tool() {
-	env -i "${postgres_clean[@]}" ${postgres_as[0]+"${postgres_as[@]}"} "$@"
+	env -i "${postgres_clean[@]}" ${postgres_enter[0]+"${postgres_enter[@]}"} \
+		${postgres_as[0]+"${postgres_as[@]}"} "$@"
 }
 
 # postgres_quote TEXT: as a value of postgresql.conf, or an SQL literal.
@@ -85,16 +87,20 @@ postgres_sql() {
 	stack_brief env -i PATH="$PATH" PGPASSWORD="$postgres_super" \
 		PGOPTIONS='-c log_statement=none -c client_min_messages=error' \
 		"$postgres_psql" -X -q -A -t -v ON_ERROR_STOP=1 \
-		-h "${postgres_host:-127.0.0.1}" -p "$1" -U postgres -d "$2"
+		-h "$postgres_host" -p "$1" -U postgres -d "$2"
 }
 
 # postgres_passwords: makes those of the users, and the files that hold them.
 postgres_passwords() {
-	postgres_clean=(PATH="$postgres_bin:$PATH" HOME="$stack_dir/run" LC_ALL=C)
+	postgres_clean=(PATH="$postgres_bin:$PATH" HOME="$postgres_run" LC_ALL=C
+		PGPASSFILE="$postgres_run/pgpass")
 	postgres_super=$(stack_secret)
 	postgres_password=$(stack_secret)
 	printf '%s' "$postgres_password" >"$stack_dir/password" &&
-		printf '%s' "$postgres_super" >"$stack_dir/super_password"
+		printf '%s' "$postgres_super" >"$stack_dir/super_password" &&
+		printf '*:*:*:%s\n' "postgres:$postgres_super" \
+			"ops:$postgres_password" "replicator:$postgres_password" \
+			>"$postgres_run/pgpass" && postgres_own "$postgres_run"
 }
 
 # postgres_initdb NAME LINE...: a data folder with these lines of configuration
@@ -144,12 +150,13 @@ postgres_certificate() {
 		postgres_own "$1"
 }
 
-# postgres_command NAME: sets postgres_argv, what starts the server on
+# postgres_command NAME [ADDRESS]: sets postgres_argv, what starts the server on
 # postgres_port; in the foreground, its log on stderr.
 postgres_command() {
 	local run
 	run=\"$(printf '%s' "$postgres_run" | sed 's/"/""/g')\"
 	postgres_argv=(env -i "${postgres_clean[@]}"
+		${postgres_enter[0]+"${postgres_enter[@]}"}
 		${postgres_as[0]+"${postgres_as[@]}"} "$postgres_bin/postgres"
 		-D "$stack_dir/$1.data" -p "$postgres_port"
 		-c "listen_addresses=${2:-127.0.0.1}"
@@ -172,7 +179,7 @@ postgres_settled() {
 	postgres_is "$1" "$stack_pid"
 }
 
-# postgres_serve NAME: starts the server; sets postgres_port and postgres_pid.
+# postgres_serve NAME [ADDRESS]: starts the server; sets postgres_port and postgres_pid.
 # When the port was taken meanwhile it tries others.
 postgres_serve() {
 	local try log=$stack_dir/$1.log
@@ -196,7 +203,7 @@ postgres_serve() {
 # with a certificate as well; run in each database that there shall be.
 postgres_roles() {
 	cat <<-SQL
-		create role ops login createdb password '$postgres_password';
+		create role ops login createdb replication password '$postgres_password';
 		grant pg_monitor, pg_signal_backend, pg_read_all_settings,
 			pg_checkpoint to ops;
 		create role "opsh-client" login in role ops;
