@@ -296,6 +296,7 @@ end
 -- What the orchestrator says, where it knows better: a process that is gone is
 -- gone, and one that runs makes nothing well by itself.
 local function weigh(row, rows, asked)
+	rows = service.staying(rows)
 	local text, ready = service.summary(rows)
 	row.container, row.instances = text, #rows
 	row.ready = ready

@@ -75,12 +75,13 @@ function M.look(system, o, services, timeout)
 		for _, row in ipairs(status) do
 			if row.service == s.unit then rows[#rows + 1] = row end
 		end
+		rows = service.staying(rows)
 		local text, ready = service.summary(rows)
 		local out = { service = s.name, unit = s.unit, instances = #rows,
 			ready = ready, running = 0, state = text or "none", names = {} }
 		for _, row in ipairs(rows) do
 			if row.state ~= "missing" and row.state ~= "exited"
-				and row.state ~= "failed" then
+				and row.state ~= "failed" and not row.leaving then
 				out.running = out.running + 1
 				table.insert(out.names, row.name)
 			end

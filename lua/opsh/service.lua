@@ -196,12 +196,25 @@ function M.state(row)
 	return text
 end
 
+---The rows that count: without those that are ending or were replaced, unless
+---there are no others.
+---@param rows opsh.orchestrator.row[]
+---@return opsh.orchestrator.row[]
+function M.staying(rows)
+	local out = {}
+	for _, row in ipairs(rows) do
+		if not row.leaving then out[#out + 1] = row end
+	end
+	return #out > 0 and out or rows
+end
+
 ---The instances of a service in one cell: "healthy", "2 of 3 ready: exited (1)".
 ---@param rows opsh.orchestrator.row[]
 ---@return string? nil without any
 ---@return integer ready how many are
 function M.summary(rows)
 	local ready, bad, restarts = 0, nil, 0
+	rows = M.staying(rows)
 	for _, row in ipairs(rows) do
 		restarts = restarts + (row.restarts or 0)
 		if row.ready then ready = ready + 1 else bad = bad or M.state(row) end

@@ -21,7 +21,7 @@ local M = {}
 
 -- What it comes down to.
 ---@class opsh.triage.verdict
----@field cause string one word: image schedule memory config environment port dependency crash stopped paused missing tls dns listen hang errors disk rights unknown
+---@field cause string one word: image schedule memory config environment port dependency crash stopped paused missing tls dns listen hang errors disk rights probe unknown
 ---@field likely string the line behind "most likely:"
 ---@field run string[] what to run or to look at next
 
@@ -103,7 +103,7 @@ end
 -- The instance that tells most: one that is not ready, with a reason if any.
 local function worst(rows)
 	local found
-	for _, row in ipairs(rows) do
+	for _, row in ipairs(service.staying(rows)) do
 		if not row.ready and (not found or row.reason and not found.reason) then
 			found = row
 		end
@@ -247,6 +247,20 @@ local HEALTH = {
 	readiness = { "errors", "it is alive and not ready", nil },
 }
 
+-- It runs, and its own probe says no; nothing else is known to be wrong.
+local function by_probe(f, row)
+	if not row or row.state ~= "running" or f.health and f.health.problem
+		and f.health.problem ~= "container" or not (row.reason == "NotReady"
+		or row.reason == "Unhealthy" or row.health == "unhealthy") then
+		return
+	end
+	local said = warning(f.events, { Unhealthy = true }) or row.message
+	said = said and said:match "^%s*(.-)[%s:]*$"
+	return { cause = "probe", likely = ("it runs, and its probe says that it is "
+		.. "not well%s"):format(said and said ~= "" and ": " .. quoted(said)
+		or ""), run = logs(f.service) }
+end
+
 local function by_health(f)
 	local h = f.health
 	if not h or h.state == "up" or h.state == "not checked" then return end
@@ -276,7 +290,8 @@ end
 function M.judge(f)
 	local row = worst(f.instances)
 	return by_reason(f, row) or by_pause(f, row) or by_surroundings(f, row)
-		or by_log(f, row) or by_end(f, row) or by_health(f)
+		or by_log(f, row) or by_end(f, row) or by_probe(f, row)
+		or by_health(f)
 		or { cause = "unknown", likely = "nothing that was looked at says why",
 			run = logs(f.service) }
 end

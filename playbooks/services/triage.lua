@@ -155,7 +155,7 @@ local function evidence(f, verdict)
   local rows = {}
   local function add(what, fmt, ...)
     rows[#rows + 1] = { service = f.service, what = what,
-      evidence = fmt:format(...) }
+      evidence = fmt:format(...):match "^(.-)[%s:]*$" }
   end
   add("most likely", "%s", verdict.likely)
   if f.health then

@@ -234,5 +234,10 @@ describe("opsh.service", function()
 		eq((service.summary { row("a", "running", { restarts = 2 }) }),
 			"running, 2 restarts")
 		eq({ service.summary {} }, { nil, 0 })
+		local going = row("b", "running", { leaving = true, ready = false,
+			reason = "Terminating" })
+		eq({ service.summary { row("a", "running", { ready = true }), going } },
+			{ "running", 1 })
+		eq(#service.staying { going }, 1)
 	end)
 end)

@@ -68,6 +68,17 @@ describe("opsh.roll", function()
 		eq(roll.is_plan(), false)
 	end)
 
+	it("counts none that is leaving", function()
+		healthy, rows = true, { row("w", 1, "running"), row("w", 2, "running") }
+		rows[2].ready, rows[2].leaving, rows[2].reason = false, true, "Terminating"
+		local now = roll.look(system(), o, { WEB })[1]
+		eq({ now.instances, now.ready, now.running, now.state, now.names },
+			{ 1, 1, 1, "running", { "w_1" } })
+		table.remove(rows, 1)
+		now = roll.look(system(), o, { WEB })[1]
+		eq({ now.running, now.state }, { 0, "Terminating" })
+	end)
+
 	it("waits for instances and for what the service says", function()
 		healthy, rows = true, { row("w", 1, "running") }
 		eq(roll.wait(system(), o, WEB, { timeout = 1 }), true)

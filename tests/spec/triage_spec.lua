@@ -59,6 +59,23 @@ describe("opsh.triage", function()
 			{ "paused", "it is paused: it accepts, and never answers" })
 	end)
 
+	it("tells a probe that says no, and looks past what is leaving", function()
+		local running = row("running", { reason = "NotReady", message =
+			"containers with unready status: [api]" })
+		eq({ judged { instances = running, events = { { type = "Warning",
+			reason = "Unhealthy", message = "Readiness probe failed: " } },
+			health = { state = "down", problem = "container", detail = "x" } } },
+			{ "probe", "it runs, and its probe says that it is not well: "
+			.. "Readiness probe failed" })
+		eq({ judged { instances = row("running", { health = "unhealthy" }) } },
+			{ "probe", "it runs, and its probe says that it is not well" })
+		eq((judged { instances = running, health = { state = "down",
+			problem = "connect", detail = "refused" } }), "listen")
+		eq((judged { instances = { row("running", { leaving = true,
+			reason = "Terminating" })[1], row("restarting", { reason =
+			"OOMKilled" })[1] } }), "memory")
+	end)
+
 	it("knows what is around it", function()
 		local gone = row("exited", { exit_code = 1 })
 		eq({ judged { instances = gone, taken = { { port = 80, by = "nginx" } } } },
