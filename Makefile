@@ -79,13 +79,18 @@ build/tools/embed: src/tools/embed.c
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) $(LUA_CFLAGS) -o $@ $< \
 		-l:liblua5.4.a -lm -ldl
 
+# Libraries that pkg-config doesn't know. libpg_query holds half of Postgres:
+# linked statically, with its symbols hidden.
+LIBS_pg := -l:libpg_query.a -Wl,--exclude-libs,libpg_query.a
+
 define BIND_RULES
 $(1)_OBJS := $$(patsubst %.c,$(B)/%.o,$(call bind_srcs,$(1)))
 $(B)/lib/$(1).so: $$($(1)_OBJS)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)
 	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -o $$@ $$($(1)_OBJS) \
-		$$(if $(call bind_pkgs,$(1)),$$(shell $(PKGCONF) --libs $(call bind_pkgs,$(1))))
+		$$(if $(call bind_pkgs,$(1)),$$(shell $(PKGCONF) --libs $(call bind_pkgs,$(1)))) \
+		$$(LIBS_$(1))
 endef
 $(foreach b,$(BINDINGS),$(eval $(call BIND_RULES,$(b))))
 

@@ -6,12 +6,15 @@ UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
 # The codec of a binding is tested without the binding.
 UNIT_MORE_test_resp := $(B)/src/bind/resp.o $(B)/src/bind/resp_lua.o
+UNIT_MORE_test_pg_sql := $(patsubst %.c,$(B)/%.o,$(wildcard src/bind/pg_sql*.c))
+UNIT_LIBS_test_pg_sql := -l:libpg_query.a
+UNIT_MORE := $(UNIT_MORE_test_resp) $(UNIT_MORE_test_pg_sql)
 unit: $(UNIT_BINS)
-$(B)/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS) $(UNIT_MORE_test_resp)
+$(B)/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS) $(UNIT_MORE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SANFLAGS) -no-pie -rdynamic -o $@ $< $(LIB_OBJS) \
-		$(UNIT_MORE_$*) $(EXE_LIBS) -lcmocka
+		$(UNIT_MORE_$*) $(EXE_LIBS) $(UNIT_LIBS_$*) -lcmocka
 
 # --- fuzz targets: build/fuzz/fuzz_X, clang's libFuzzer ------------------------
 FUZZ_B := build/fuzz
@@ -21,7 +24,8 @@ FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS)
 FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
-	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http)
+	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http) \
+	$(wildcard src/bind/pg_sql*.c)
 FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
 fuzz: $(FUZZ_BINS)
 $(FUZZ_B)/%.o: %.c
@@ -38,7 +42,8 @@ $(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)
 $(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libopsh.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ $< \
-		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl -lssl -lcrypto
+		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl -lssl -lcrypto \
+		-l:libpg_query.a
 -include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
 
 # --- the targets ------------------------------------------------------------------
