@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2015 # names shared with stack
 # rabbitmq: one broker with the management plugin, its user `ops` with a
 # generated password, everything on loopback: AMQP, management, distribution
-# and an epmd of its own. Statistics each second, so rates show soon. Owns the
-# broker and that epmd; must not touch the machine's RabbitMQ, its epmd or a
-# cookie outside its folder.
+# and an epmd of its own. Statistics each second, or as OPSH_RABBITMQ_INTERVAL (ms)
+# says; a broker's own default is 5000. Owns the broker and that epmd; must not
+# touch the machine's RabbitMQ, its epmd or a cookie outside its folder.
 
 rabbitmq_up() {
 	local ports try log=$stack_dir/rabbitmq.log
@@ -68,7 +68,8 @@ rabbitmq_conf() {
 		"management.tcp.port = $rabbitmq_http" \
 		'management.tcp.ip = 127.0.0.1' \
 		'default_user = ops' "default_pass = $rabbitmq_password" \
-		'loopback_users = none' 'collect_statistics_interval = 1000' \
+		'loopback_users = none' \
+		"collect_statistics_interval = ${OPSH_RABBITMQ_INTERVAL:-1000}" \
 		'disk_free_limit.absolute = 1MB' 'log.console = true' \
 		'log.console.level = warning' 'log.file = false' \
 		>"$stack_dir/rabbitmq.conf"

@@ -137,8 +137,9 @@ return {
     nothing is a warning at any depth. Exit 1 when one is critical (with
     strict=true: or a warning), or the broker has an alarm.
 
-    consumer=SERVICE puts the service's name into what to run next. The
-    broker's statistics are up to 5 s old, so a shorter observe may see none.]],
+    consumer=SERVICE puts the service's name into what to run next. The broker
+    makes its statistics every 5 s: rates are right when observe is a multiple
+    of that, and a shorter one may see nothing move.]],
   severity = "P2",
   tags = { "rabbitmq", "check" },
   runbook = "movie booking 'RabbitMQ Queue Backlog'",
@@ -147,7 +148,7 @@ return {
     queues = { type = "list", help = "only these; * and ? match",
       example = "payments,orders.*" },
     vhost = { type = "string", help = "only of this virtual host" },
-    observe = { type = "duration", default = 6, min = 0, max = 600,
+    observe = { type = "duration", default = 10, min = 0, max = 600,
       help = "between the two looks; 0 takes the broker's own rates" },
     warn = { type = "integer", min = 0, help = "messages" },
     critical = { type = "integer", min = 0, help = "messages" },

@@ -75,6 +75,7 @@ slow_server() {
 	EOT
 	python3 "$t_tmp/slow.py" "$t_tmp/slow.port" &
 	t_reap $!
+	disown $!
 	t_ok 'the slow server is up' t_within 10 test -s "$t_tmp/slow.port"
 	slow_port=$(cat "$t_tmp/slow.port")
 }
