@@ -48,7 +48,12 @@ describe("rabbitmq", function()
 	it("overview, nodes, connections, consumers, bindings, policies", on(
 		function(mq, name)
 			ok(mq:overview().rabbitmq_version:find "^%d")
-			local node = mq:nodes()[1]
+			local node
+			for _ = 1, 100 do	-- a broker that began just now has none yet
+				node = mq:nodes()[1]
+				if node.memory then break end
+				task.sleep(0.1)
+			end
 			eq(node.name, os.getenv "OPSH_RABBITMQ_NODE")
 			eq(node.running, true)
 			ok(node.memory > 0 and node.memory_limit > node.memory)
