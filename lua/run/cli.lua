@@ -30,7 +30,7 @@ end
 
 -- -e, with or without a command. One that has nothing to do with code is no word
 -- to be passed over: `plan` least of all.
-local function code(parsed, ctx)
+local function given_code(parsed, ctx)
 	local text, command = table.concat(parsed.globals.e, "\n"), parsed.command
 	if command == "plan" then
 		return require("run.runner").script(ctx(), { source = text,
@@ -73,7 +73,7 @@ local function dispatch(parsed)
 		session.report:text(text)
 		return 0
 	elseif globals.e then
-		return code(parsed, context)
+		return given_code(parsed, context)
 	elseif parsed.command then
 		return commands[parsed.command].run(context(), parsed.args)
 	elseif not require("opsh.c.term").is_tty(0) then

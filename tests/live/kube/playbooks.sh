@@ -20,7 +20,8 @@ system() {
 	[ "$1" != broken ] || services='crash = {}, hungry = {}, noimage = {},
 		toobig = {}, noconfig = {}, unready = {}'
 	targets "$1" "$OPSH_KUBECONFIG"
-	sed -i "s/cluster = {/orchestrator = {/; s/^return {/& services = { ${services//$'\n'/} },/" "$t_tmp/opsh.lua"
+	sed -i "s/cluster = {/orchestrator = {/
+		s/^return {/& services = { ${services//$'\n'/} },/" "$t_tmp/opsh.lua"
 }
 
 # says NAME PATTERN: in what it printed, blanks put together.
