@@ -1,6 +1,6 @@
 -- opsh help: commands, the guides of lua/help, and the exit codes. Owns no text:
 -- guides are embedded files, exit codes the table of core/exit.h. A new guide
--- is a new file.
+-- is a new file; its last words say what else it is found as.
 local args = require "run.args"
 local fail = require "run.fail"
 local sys = require "opsh.c.sys"
@@ -10,6 +10,18 @@ local function topics()
 	local out = { ["exit-codes"] = true }
 	for _, path in ipairs(sys.files "lua/help/") do
 		out[path:match "([^/]+)%.md$"] = true
+	end
+	return out
+end
+
+-- What guides are also found as: name -> guide.
+local function aliases()
+	local out = {}
+	for _, path in ipairs(sys.files "lua/help/") do
+		local names = sys.file(path):match "\nAlso found as: ([^.]*)%.%s*$"
+		for name in (names or ""):gmatch "[%w_-]+" do
+			out[name] = path:match "([^/]+)%.md$"
+		end
 	end
 	return out
 end
@@ -29,7 +41,10 @@ return {
 		local list, known = cli.list(), topics()
 		for _, entry in ipairs(list) do
 			if entry[1] == name then
-				ctx.out(args.help(name, entry[2]))
+				-- a guide of the same name comes after it
+				local text = sys.file("lua/help/" .. name .. ".md")
+				ctx.out(args.help(name, entry[2]) .. (text and "\n" .. text
+					or ""))
 				return 0
 			end
 			known[entry[1]] = true
@@ -39,8 +54,11 @@ return {
 				.. table.concat(words.sorted(topics()), ", ") .. "\n")
 			return 0
 		end
-		local text = sys.file("lua/help/" .. name .. ".md")
+		local also = aliases()
+		local text = sys.file("lua/help/" .. (topics()[name] and name
+			or also[name] or name) .. ".md")
 		if not text then
+			for word in pairs(also) do known[word] = true end
 			fail.usage("no help on '%s'%s", name, words.suggest(name, known))
 		end
 		ctx.out(text)
