@@ -46,6 +46,11 @@ k() {
 o() {
 	targets "$1" "$OPSH_KUBECONFIG"
 	shift
+	as_is "$@"
+}
+
+# as_is ARG...: as o, with the targets as they are.
+as_is() {
 	timeout -k 1 120 "$opsh" --targets "$t_tmp/opsh.lua" "$@" \
 		</dev/null >"$out" 2>"$err"
 	rc=$?
@@ -90,6 +95,11 @@ for i in json.load(sys.stdin)["items"]:
 print(want, have)')
 	[ "$want" = "$have" ] && [ "$(k -n "$1" get pods --no-headers |
 		grep -c .)" = "$want" ]
+}
+
+free_port() {
+	python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 first_pod() {
@@ -264,14 +274,13 @@ restricted() {
 }
 
 clerk() {
-	timeout -k 1 60 "$opsh" --targets "$t_tmp/opsh.lua" --approve cluster \
-		-e "$1" </dev/null >"$out" 2>"$err"
-	rc=$?
+	as_is --approve cluster -e "$1"
 }
 
 auth_is_clear() {
-	local before
+	local before pods
 	restricted
+	pods=$(sagas)
 	clerk 'print(#cluster:status "saga")'
 	t_is 'what it may see it sees' "$(cat "$out")" 2
 	before=$(k -n fleet get deploy saga -o jsonpath='{.metadata.resourceVersion}')
@@ -297,7 +306,13 @@ auth_is_clear() {
 	t_is 'no write is in the record' "$(grep -lE '"class":"(write|destructive)"' \
 		"$XDG_STATE_HOME"/opsh/runs/*/journal.jsonl 2>/dev/null | xargs -r grep -l \
 		clerk | wc -l)" 0
+	system fleet "$t_tmp/clerk.conf"
+	as_is --approve orchestrator run services/restart service=saga watch=0
+	t_match 'auth of a playbook' "$(cat "$err")" "*auth: user *fleet:clerk' may not \
+patch 'deployments.apps*: nothing was sent*"
+	t_is 'its pods are there' "$(sagas)" "$pods"
 	sed -i 's|token:.*|token: wrong|' "$t_tmp/clerk.conf"
+	targets fleet "$t_tmp/clerk.conf"
 	clerk 'cluster:status()'
 	t_match 'a wrong token' "$(cat "$err")" '*auth: *code Unauthorized*'
 }
@@ -306,8 +321,7 @@ auth_is_clear() {
 
 unreachable() {
 	local conf=$t_tmp/away.conf port
-	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
+	port=$(free_port)
 	sed "s|https://127.0.0.1:[0-9]*|https://127.0.0.1:$port|" \
 		"$OPSH_KUBECONFIG" >"$conf"
 	targets fleet "$conf"
@@ -369,8 +383,8 @@ plan_changes_nothing() {
 
 # What is broken has failed often enough when the others are done; a drain is last.
 tests="logs_are_lines follow_ends exec_runs auth_is_clear unreachable
-	plan_changes_nothing playbooks_plan playbooks_drive twins_drive twins_rollouts
-	twins_objects status_tells_apart playbooks_tell_apart waits_end nodes_and_use"
+	plan_changes_nothing playbooks_plan playbooks_drive rollout_is_undone twins_drive
+	twins_rollouts twins_objects status_tells_apart playbooks_tell_apart waits_end nodes_and_use"
 [ $# -eq 0 ] || tests=$*
 t_up kubernetes
 space broken "$files/broken.yaml"

@@ -9,17 +9,15 @@ p() {
 	local ns=$1 verb=$2 name=$3
 	shift 3
 	system "$ns"
-	timeout -k 1 120 "$opsh" --targets "$t_tmp/opsh.lua" "$verb" "services/$name" \
-		"$@" </dev/null >"$out" 2>"$err"
-	rc=$?
+	as_is "$verb" "services/$name" "$@"
 }
 
-# system NAMESPACE: its targets file has the services, too.
+# system NAMESPACE [KUBECONFIG]: its targets file has the services, too.
 system() {
 	local services='saga = {}, postgres = {}, fluentd = {}'
 	[ "$1" != broken ] || services='crash = {}, hungry = {}, noimage = {},
 		toobig = {}, noconfig = {}, unready = {}'
-	targets "$1" "$OPSH_KUBECONFIG"
+	targets "$1" "${2:-$OPSH_KUBECONFIG}"
 	sed -i "s/cluster = {/orchestrator = {/
 		s/^return {/& services = { ${services//$'\n'/} },/" "$t_tmp/opsh.lua"
 }
@@ -146,6 +144,39 @@ playbooks_drive() {
 	exits 'all well' 0
 	p fleet run restart service=sago --approve orchestrator
 	exits 'a service that is not there' 3
+}
+
+# The front breaks when the rollout of saga begins: it is taken back.
+rollout_is_undone() {
+	local was port pid
+	mkdir "$t_tmp/front"
+	echo '{"status":"UP"}' >"$t_tmp/front/health"
+	port=$(free_port)
+	python3 -m http.server "$port" --bind 127.0.0.1 --directory "$t_tmp/front" \
+		>/dev/null 2>&1 &
+	t_reap $!
+	disown
+	t_ok 'the front is up' t_within 10 curl -sfo /dev/null \
+		"http://127.0.0.1:$port/health"
+	was=$(template)
+	system fleet
+	sed -i "s|targets = {|& front = 'http://127.0.0.1:$port',|
+		s|services = {|& front = { target = 'front', health = '/health' },|" \
+		"$t_tmp/opsh.lua"
+	(
+		t_within 30 eval '[ "$(template)" != "$was" ]'
+		rm "$t_tmp/front/health"
+	) &
+	pid=$!
+	as_is run services/rolling-restart service=saga watch=2s timeout=40s
+	wait "$pid"
+	exits 'a rollout that makes it worse' 15
+	t_match 'it says so' "$(cat "$err")" '*the rollout was undone*'
+	t_is 'it is what it was' "$(template)" "$was"
+}
+
+template() {
+	k -n fleet get deploy saga -o jsonpath='{.spec.template}'
 }
 
 # --- Ctrl-C ---------------------------------------------------------------------------

@@ -3,13 +3,16 @@
 # kubectl in namespace by-kubectl, by the call that takes its place in by-opsh;
 # then both have to be the same. Sourced by kubernetes.sh; must not run alone.
 
+objects() {
+	k -n "$1" get deploy,sts,ds,hpa,ingress,secrets,certificates -o json |
+		python3 "$files/normal.py" >"$t_tmp/$1"
+}
+
 # same NAME: all objects of both namespaces say the same, times left out.
 same() {
-	local ns
-	for ns in by-kubectl by-opsh; do
-		k -n "$ns" get deploy,sts,ds,hpa,ingress,secrets,certificates -o json |
-			python3 "$files/normal.py" >"$t_tmp/$ns"
-	done
+	objects by-kubectl &
+	objects by-opsh
+	wait $!
 	t_ok "$1" diff "$t_tmp/by-kubectl" "$t_tmp/by-opsh"
 	t_ok "$1: there is something" grep -q '"name": "saga"' "$t_tmp/by-opsh"
 }
@@ -18,9 +21,9 @@ same() {
 both() {
 	local name=$1 code=$2
 	shift 2
-	k -n by-kubectl "$@" >"$t_tmp/said" 2>&1 ||
-		t_fail "kubectl: $name" "$(cat "$t_tmp/said")"
+	k -n by-kubectl "$@" >"$t_tmp/said" 2>&1 &
 	lua by-opsh "$code" >/dev/null
+	wait $! || t_fail "kubectl: $name" "$(cat "$t_tmp/said")"
 	same "$name"
 }
 
