@@ -194,28 +194,12 @@ postgres_ha_targets() {
 	postgres_target pg_pooler ops password "127.0.0.1:$ha_pooler/flights"
 	postgres_target pg_pooler_admin ops password "127.0.0.1:$ha_pooler/pgbouncer"
 	printf '\t\tpg_units = { kind = "local", services = {\n'
-	postgres_ha_unit primary INT
-	postgres_ha_unit standby INT
-	postgres_ha_unit pgbouncer TERM
+	postgres_unit primary INT "$ha_primary" \
+		pg_isready -h "$ha_primary_host" -p "$ha_primary"
+	postgres_unit standby INT "$ha_standby" \
+		pg_isready -h "$ha_standby_host" -p "$ha_standby"
+	postgres_unit pgbouncer TERM "$ha_pooler"
 	printf '\t\t} },\n'
-}
-
-# postgres_ha_unit NAME SIGNAL: with the pid file that stack itself reads. What is
-# run in a node's unit finds Postgres' programs on its PATH, and they find the
-# passwords.
-postgres_ha_unit() {
-	local port=ha_$1 host=ha_$1_host
-	[ "$1" != pgbouncer ] || port=ha_pooler
-	printf '\t\t\t%s\n' "$1 = { port = ${!port}," \
-		"	command = { $(stack_lua "$stack_dir/$1.start") }," \
-		"	pid = $(stack_lua "$stack_dir/$1.pid")," \
-		"	stop_signal = \"$2\", stop_timeout = 10,"
-	[ "$1" = pgbouncer ] || printf '\t\t\t\t%s\n' \
-		"env = { PATH = $(stack_lua "$stack_dir/$1.bin:/usr/bin:/bin")," \
-		"	PGPASSFILE = $(stack_lua "$postgres_run/pgpass") }," \
-		'ready = { command = { "pg_isready",' \
-		"	\"-h\", \"${!host}\", \"-p\", \"${!port}\" } },"
-	printf '\t\t\t},\n'
 }
 
 postgres_ha_down() {

@@ -265,6 +265,65 @@ dbname=flights" 'select pg_is_in_recovery()')" t
 	"$t_stack" down "$t_tmp/beside"
 }
 
+# --- Patroni ----------------------------------------------------------------------
+
+# role N: what the REST interface of the node calls it.
+role() {
+	local url=OPSH_PATRONI$1_URL
+	curl -s "${!url}/patroni" | sed -n 's/.*"role": "\([a-z_]*\)".*/\1/p'
+}
+
+roles() {
+	[ "$(role 1) $(role 2)" = "$1" ]
+}
+
+switchover() {
+	curl -s -o /dev/null -w '%{http_code}' -u "ops:$1" \
+		-d '{"leader": "patroni1"}' "$OPSH_PATRONI1_URL/switchover"
+}
+
+patroni() {
+	local dir="$t_tmp/p t's"
+	t_ok 'patroni: up in a folder with odd characters' \
+		"$t_stack" up "$dir" patroni
+	take "$dir"
+	t_is 'patroni: roles' "$(role 1) $(role 2)" 'master replica'
+	t_is 'patroni: its database' "$(sql "$OPSH_PATRONI2_PG_URL" \
+		'select count(*), pg_is_in_recovery() from flights')" '1000|t'
+	t_is 'patroni: it is this one' "$(sql "$OPSH_PATRONI1_PG_SUPER_URL" \
+		'show data_directory')" "$OPSH_PATRONI1_DIR"
+	t_is 'patroni: no password in the log' "$(grep -c "$OPSH_PATRONI_PASSWORD" \
+		"$OPSH_PATRONI1_LOG")" 0
+	t_match 'patroni: its own tool' "$(patronictl -c "$OPSH_PATRONI1_CONFIG" \
+		list 2>&1)" '*patroni1*Leader*running*patroni2*Replica*'
+	t_is 'patroni: a switchover wants a password' "$(switchover x)" 401
+	t_is 'patroni: a switchover' "$(switchover "$OPSH_PATRONI_PASSWORD")" 200
+	t_ok 'patroni: roles have changed' t_within 30 roles 'replica master'
+	t_ok 'patroni: targets file is Lua' lua5.4 -e '
+		secret = { file = function(p) return assert(io.open(p)) end }
+		local t = dofile(os.getenv "OPSH_TARGETS").targets
+		assert(t.patroni1.password and t.patroni_pg2.url)
+		for _, name in ipairs { "etcd", "patroni1", "patroni2" } do
+			local unit = t.patroni_units.services[name]
+			assert(io.open(unit.command[1]) and io.open(unit.pid), name)
+		end'
+	t_ok 'patroni: a second one, synchronous' env OPSH_STACK_PG_SYNC=1 \
+		"$t_stack" up "$t_tmp/beside" patroni
+	t_is 'patroni: its standby is waited for' "$(take "$t_tmp/beside"
+		t_within 20 patroni_sync && echo sync)" sync
+	t_ok 'patroni: the second one goes' "$t_stack" down "$t_tmp/beside"
+	t_ok 'patroni: the first one is as it was' roles 'replica master'
+	kill -KILL "$OPSH_PATRONI1_PID"
+	kill -STOP "$OPSH_PATRONI2_PID" "$OPSH_ETCD_PID"
+	t_ok 'patroni: down, one killed, the others frozen' "$t_stack" down "$dir"
+	t_is 'patroni: no trace is left' "$(traces)" ''
+}
+
+patroni_sync() {
+	[ "$(sql "$OPSH_PATRONI1_PG_SUPER_URL" \
+		'select sync_state from pg_stat_replication')" = sync ]
+}
+
 # --- the prober -------------------------------------------------------------------
 
 # verdict LINE...: of the prober on such a file.
@@ -340,6 +399,7 @@ single
 somebody
 pair
 partition
+patroni
 prober
 failures
 t_done

@@ -11,7 +11,7 @@
 postgres_node() {
 	local tool
 	postgres_enter=() postgres_host=127.0.0.1 postgres_listen=127.0.0.1
-	if [ -n "$ha_net" ]; then
+	if [ -n "${ha_net:-}" ]; then
 		postgres_enter=("$(command -v nsenter)"
 			"--net=/run/netns/$ha_net-$1")
 		postgres_host=$ha_subnet.1
@@ -38,6 +38,24 @@ postgres_script() {
 		printf " '%s'" "${@//\'/\'\\\'\'}"
 		printf ' "$@"\n'
 	} >"$file" && chmod 700 "$file"
+}
+
+# postgres_unit NAME SIGNAL PORT [WORD...]: a service of a `local` target, with the
+# pid file that stack itself reads; the words tell whether it is ready. What is run
+# in it finds the node's programs on its PATH, and they find the passwords.
+postgres_unit() {
+	local words name=$1
+	printf '\t\t\t%s\n' "$name = { port = $3, stop_signal = \"$2\"," \
+		"	command = { $(stack_lua "$stack_dir/$name.start") }," \
+		"	pid = $(stack_lua "$stack_dir/$name.pid")," \
+		"	env = { PATH = $(stack_lua "$stack_dir/$name.bin:/usr/bin:/bin")," \
+		"		PGPASSFILE = $(stack_lua "$postgres_run/pgpass") },"
+	shift 3
+	if [ $# -gt 0 ]; then
+		printf -v words ', "%s"' "$@"
+		printf '\t\t\t\tready = { command = { %s } },\n' "${words#, }"
+	fi
+	printf '\t\t\t},\n'
 }
 
 # --- networks -------------------------------------------------------------------

@@ -150,17 +150,20 @@ postgres_certificate() {
 		postgres_own "$1"
 }
 
+# postgres_sockets: the folder of the sockets, as a list of one.
+postgres_sockets() {
+	printf '"%s"' "$(printf '%s' "$postgres_run" | sed 's/"/""/g')"
+}
+
 # postgres_command NAME [ADDRESS]: sets postgres_argv, what starts the server on
 # postgres_port; in the foreground, its log on stderr.
 postgres_command() {
-	local run
-	run=\"$(printf '%s' "$postgres_run" | sed 's/"/""/g')\"
 	postgres_argv=(env -i "${postgres_clean[@]}"
 		${postgres_enter[0]+"${postgres_enter[@]}"}
 		${postgres_as[0]+"${postgres_as[@]}"} "$postgres_bin/postgres"
 		-D "$stack_dir/$1.data" -p "$postgres_port"
 		-c "listen_addresses=${2:-127.0.0.1}"
-		-c "unix_socket_directories=$run" -c "cluster_name=$1")
+		-c "unix_socket_directories=$(postgres_sockets)" -c "cluster_name=$1")
 }
 
 # postgres_is NAME PID: 0 when PID itself says that it is ready: a server writes
@@ -293,7 +296,7 @@ postgres_target() {
 # those whose postmaster was killed.
 postgres_strays() {
 	local link data
-	for data in "$stack_dir"/*.data; do
+	for data in "$stack_dir"/*.data "$stack_dir"/*.data/pg; do
 		for link in /proc/[0-9]*/cwd; do
 			[ "$link" -ef "$data" ] || continue
 			link=${link#/proc/}
@@ -313,7 +316,7 @@ postgres_quit() {
 	for pid in $(postgres_strays); do
 		kill -CONT "$pid" 2>/dev/null
 	done
-	for file in "$stack_dir"/*.data/postmaster.pid; do
+	for file in "$stack_dir"/*.data/{,pg/}postmaster.pid; do
 		pid=$(sed -n 1p "$file" 2>/dev/null)
 		[ "/proc/${pid:-x}/cwd" -ef "${file%/*}" ] &&
 			kill -QUIT "$pid" 2>/dev/null
@@ -325,7 +328,7 @@ postgres_quit() {
 # tells which they had.
 postgres_memory_down() {
 	local file key id
-	for file in "$stack_dir"/*.data/postmaster.pid; do
+	for file in "$stack_dir"/*.data/{,pg/}postmaster.pid; do
 		[ -f "$file" ] || continue
 		read -r key id < <(sed -n 7p "$file")
 		[ -n "$id" ] || continue
