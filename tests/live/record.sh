@@ -188,7 +188,8 @@ examples() {
 	fresh
 	load flights::UAL 200 8 3600
 	for file in "$t_root"/playbooks/*/*.lua "$t_root"/examples/scripts/*.lua; do
-		t_ok "check ${file#"$t_root/"}" "$opsh" check "$file"
+		t_ok "check ${file#"$t_root/"}" "$opsh" check "$file" \
+			--target gateway=http://localhost
 	done
 	for file in "$t_root"/examples/systems/*/opsh.lua; do
 		t_ok "check ${file#"$t_root/"}" "$opsh" check "$file"
