@@ -69,4 +69,13 @@ struct pg_sql_verdict {
 int pg_sql_judge(const char *text, size_t len, struct pg_sql_verdict *out);
 void pg_sql_free(struct pg_sql_verdict *verdict);
 
+/*
+ * The question about names that are not known: $1 functions, $2 operators, $3
+ * relations, each text[], as a verdict has them. Rows: kind "f", "o" or "r",
+ * name, effect (boolean: volatile, missing, or a view that calls such a one).
+ * An effect makes a write of a read. The answer holds for the session's
+ * search_path, and until the schema changes.
+ */
+extern const char pg_sql_lookup[];
+
 #endif

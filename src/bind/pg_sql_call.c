@@ -195,7 +195,9 @@ void pg_sql_see_call(struct pg_sql_walk *walk, uint32_t node)
 		see_effect(walk, node, func);
 		return;
 	}
-	if (own && pg_sql_func_harmless(walk->text.data))
+	/* CALL is a write: its procedure needs no look. */
+	if ((own && pg_sql_func_harmless(walk->text.data)) ||
+	    pg_sql_tree_key(t, node, "funccall"))
 		return;
 	if (schema) {
 		add_identifier(&full, pg_sql_text(walk, schema));

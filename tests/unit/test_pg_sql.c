@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <lauxlib.h>
+#include <lualib.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +67,82 @@ static void test_classes(void **state)
 	class_is("select U&\"\\0070g_promote\"()", EFFECT_DESTRUCTIVE);
 	class_is("select frobnicate from from", EFFECT_WRITE);
 	class_is("drop frobnicator x", EFFECT_DESTRUCTIVE);
+}
+
+/* tests/spec/sql_corpus.lua, from the root of the tree. */
+static void class_of_list(lua_State *L, const char *list, const char *name,
+			  int least)
+{
+	struct pg_sql_verdict v;
+	size_t len;
+	int k, bad = 0, n;
+
+	lua_getfield(L, -1, list);
+	n = (int)lua_rawlen(L, -1);
+	assert_true(n >= least);
+	for (k = 1; k <= n; k++) {
+		const char *text, *expected = name;
+
+		if (lua_rawgeti(L, -1, k) == LUA_TTABLE) {
+			lua_getfield(L, -1, "class");
+			expected = lua_tostring(L, -1);
+			lua_rawgeti(L, -2, 1);
+			lua_replace(L, -3);
+			lua_pop(L, 1);
+		}
+		text = lua_tolstring(L, -1, &len);
+		if (pg_sql_judge(text, len, &v) ||
+		    strcmp(effect_class_name(v.cls), expected) ||
+		    v.functions.count || v.operators.count) {
+			fprintf(stderr, "%s: %s (%s), not %s%s%s\n", text,
+				effect_class_name(v.cls), v.why, expected,
+				v.error ? "; " : "", v.error ? v.error : "");
+			bad++;
+		}
+		pg_sql_free(&v);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	assert_int_equal(bad, 0);
+}
+
+static void test_corpus(void **state)
+{
+	lua_State *L = luaL_newstate();
+	struct pg_sql_verdict v;
+	int k;
+
+	(void)state;
+	assert_non_null(L);
+	luaL_openlibs(L);
+	if (luaL_dofile(L, "tests/spec/sql_corpus.lua"))
+		fail_msg("%s", lua_tostring(L, -1));
+	class_of_list(L, "read", "read", 60);
+	class_of_list(L, "write", "write", 60);
+	class_of_list(L, "destructive", "destructive", 60);
+	class_of_list(L, "leaks", NULL, 45);
+	lua_getfield(L, -1, "transaction");
+	for (k = 1; k <= (int)lua_rawlen(L, -1); k++) {
+		lua_rawgeti(L, -1, k);
+		assert_int_equal(judge(lua_tostring(L, -1), &v), 0);
+		assert_true(v.flags & PG_SQL_TRANSACTION);
+		assert_int_equal(v.cls, EFFECT_WRITE);
+		pg_sql_free(&v);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	lua_getfield(L, -1, "ask");
+	for (k = 1; k <= (int)lua_rawlen(L, -1); k++) {
+		lua_rawgeti(L, -1, k);
+		lua_rawgeti(L, -1, 1);
+		lua_rawgeti(L, -2, 2);
+		assert_int_equal(judge(lua_tostring(L, -2), &v), 0);
+		assert_int_equal(v.cls, EFFECT_READ);
+		names_are(&v.functions, lua_tostring(L, -1));
+		pg_sql_free(&v);
+		lua_pop(L, 3);
+	}
+	lua_close(L);
 }
 
 static void test_where(void **state)
@@ -277,6 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_corpus),
 		cmocka_unit_test(test_where),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_errors),

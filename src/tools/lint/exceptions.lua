@@ -19,6 +19,7 @@ return {
 		["src/bind/pg_sql_call.c nil"] = "pg, whose row comes with its pg.c",
 		["src/bind/pg_sql_func.c nil"] = "pg, whose row comes with its pg.c",
 		["src/bind/pg_sql_func.h nil"] = "pg, whose row comes with its pg.c",
+		["src/bind/pg_sql_lookup.c nil"] = "pg, whose row comes with its pg.c",
 		["src/bind/pg_sql_stmt.c nil"] = "pg, whose row comes with its pg.c",
 		["src/bind/pg_sql_tag.c nil"] = "pg, whose row comes with its pg.c",
 		["src/bind/pg_sql_tree.c nil"] = "pg, whose row comes with its pg.c",
