@@ -87,6 +87,10 @@ enum effect_verdict effect_begin(lua_State *L, struct effect *f,
 		no_journal(L, call, &e);
 	f->began = loop_now();
 	f->open = 1;
+	if (lock_recheck(call, &e)) {
+		effect_end(f, OUTCOME_REFUSED, -1, -1, &e);
+		err_raise(L, &e);
+	}
 	return EFFECT_GO;
 }
 

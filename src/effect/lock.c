@@ -180,16 +180,13 @@ static int refuse(const struct effect_call *call, struct err *e)
 	return -1;
 }
 
-int lock_judge(lua_State *L, const struct effect_call *call, struct err *e)
+int lock_recheck(const struct effect_call *call, struct err *e)
 {
 	struct lock *k = &lock_held;
-	int label = task_label(task_current()), fresh;
-	double now;
+	double now = loop_now();
 
-	if (!is_ours(label))
+	if (!is_ours(task_label(task_current())))
 		return 0;
-	fresh = settle(L, label);
-	now = loop_now();
 	if (!k->lost && now >= k->expiry) {
 		char why[LOCK_WHY + 120];
 
@@ -199,12 +196,24 @@ int lock_judge(lua_State *L, const struct effect_call *call, struct err *e)
 			 k->unreachable ? LOCK_WHY - 1 : 0, k->why);
 		lock_lose(why);
 	}
-	if (k->lost) {
-		err_set(e, ERR_REFUSED, "LOCK", "lock lost: '%s': %s; '%s' on "
-			"'%s' was not sent", k->resource, k->why, call->verb,
-			call->target->name);
-		return refuse(call, e);
-	}
+	if (!k->lost)
+		return 0;
+	err_set(e, ERR_REFUSED, "LOCK", "lock lost: '%s': %s; '%s' on '%s' was "
+		"not sent", k->resource, k->why, call->verb,
+		call->target->name);
+	return refuse(call, e);
+}
+
+int lock_judge(lua_State *L, const struct effect_call *call, struct err *e)
+{
+	struct lock *k = &lock_held;
+	int label = task_label(task_current()), fresh;
+
+	if (!is_ours(label))
+		return 0;
+	fresh = settle(L, label);
+	if (lock_recheck(call, e))
+		return -1;
 	if (fresh) {
 		enter(label);
 		return 0;
@@ -216,7 +225,7 @@ int lock_judge(lua_State *L, const struct effect_call *call, struct err *e)
 		k->resource, k->store, k->why, call->verb, call->target->name);
 	snprintf(e->hint, sizeof e->hint, "its lease runs %.0f s more; opsh "
 		 "timeline says what was done; opsh resume goes on when the "
-		 "store is back", k->expiry - now);
+		 "store is back", k->expiry - loop_now());
 	return refuse(call, e);
 }
 

@@ -21,6 +21,10 @@
  * Raises when the task is cancelled. */
 int lock_judge(lua_State *L, const struct effect_call *call, struct err *e);
 
+/* The lease again, right before the send: the intent's sync may have taken its
+ * time, or we were stopped in it. 0, or -1 and *e; waits for nothing. */
+int lock_recheck(const struct effect_call *call, struct err *e);
+
 /* [-0, +0, v] The wait of lock_judge ahead of it, for a binding whose connection
  * must not change between its own checks and effect_begin. */
 void lock_ready(lua_State *L);

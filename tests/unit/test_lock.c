@@ -123,6 +123,24 @@ static void test_ended(void **state)
 	assert_non_null(strstr(e.message, "not renewed: connection refused;"));
 }
 
+/* Right before the send only the lease counts, and no one is asked. */
+static void test_recheck(void **state)
+{
+	struct err e;
+
+	(void)state;
+	take(30, 20);
+	assert_int_equal(lock_recheck(&call, &e), 0);
+	take(30, 29.5);
+	assert_int_equal(lock_recheck(&call, &e), -1);
+	assert_int_equal(e.outcome, OUTCOME_REFUSED);
+	take(30, 0);
+	lock_lose("it is held by eve");
+	assert_int_equal(lock_recheck(&call, &e), -1);
+	lock_held.held = 0;
+	assert_int_equal(lock_recheck(&call, &e), 0);
+}
+
 /* An answer to what was asked before a stall ends no wait. */
 static void test_old_answer(void **state)
 {
@@ -166,7 +184,7 @@ int main(void)
 		cmocka_unit_test(test_none), cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_margin), cmocka_unit_test(test_confirm),
 		cmocka_unit_test(test_lost), cmocka_unit_test(test_ended),
-		cmocka_unit_test(test_old_answer),
+		cmocka_unit_test(test_recheck), cmocka_unit_test(test_old_answer),
 		cmocka_unit_test(test_long_reason)
 	};
 

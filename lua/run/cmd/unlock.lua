@@ -36,7 +36,7 @@ local function confirm(h, given)
 		refuse(h, "needs a person at a terminal, or its id",
 			"--lock " .. h.id)
 	end
-	if term.prompt(("  type '%s' to free it: "):format(h.id), {}) ~= h.id then
+	if term.prompt(("  type '%s' to go on: "):format(h.id), {}) ~= h.id then
 		refuse(h, "its id was not typed")
 	end
 	return "typed"
