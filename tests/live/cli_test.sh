@@ -484,7 +484,8 @@ t_up redis
 cp "$OPSH_TARGETS" "$PWD/targets.lua"
 export OPSH_TARGETS=$PWD/targets.lua
 for group in ${*:-codes_of_a_run codes_of_targets codes_of_a_change \
-	codes_of_doubt codes_of_a_plan codes_of_the_journal codes_of_signals \
+	codes_of_doubt codes_of_a_lock codes_of_a_plan codes_of_the_journal \
+	codes_of_signals \
 	codes_of_the_record codes_all jsonl words scripts targets protected \
 	refused commands places two_at_once}
 do
