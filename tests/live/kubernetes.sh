@@ -383,8 +383,9 @@ plan_changes_nothing() {
 
 # What is broken has failed often enough when the others are done; a drain is last.
 tests="logs_are_lines follow_ends exec_runs auth_is_clear unreachable
-	plan_changes_nothing playbooks_plan playbooks_drive rollout_is_undone twins_drive
-	twins_rollouts twins_objects status_tells_apart playbooks_tell_apart waits_end nodes_and_use"
+	plan_changes_nothing playbooks_plan playbooks_drive rollout_is_undone
+	twins_drive twins_rollouts twins_objects status_tells_apart
+	playbooks_tell_apart waits_end nodes_and_use"
 [ $# -eq 0 ] || tests=$*
 t_up kubernetes
 space broken "$files/broken.yaml"
