@@ -29,8 +29,11 @@ WARN += -Werror
 endif
 LUA_CFLAGS := $(shell $(PKGCONF) --cflags lua5.4 2>/dev/null)
 VERSION := 0.1.0
+# libpq's header is in a folder of its own on some systems
+PQ_CFLAGS := $(shell $(PKGCONF) --cflags libpq 2>/dev/null)
 OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_VERSION='"$(VERSION)"' \
-	$(MODE_$(MODE)) $(WARN) $(SANFLAGS) -fPIC -Isrc -I$(B) $(LUA_CFLAGS)
+	$(MODE_$(MODE)) $(WARN) $(SANFLAGS) -fPIC -Isrc -I$(B) $(LUA_CFLAGS) \
+	$(PQ_CFLAGS)
 DEPFLAGS = -MMD -MP
 # Static where it counts: start-up is the exec, not 41 shared objects.
 EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \

@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev
-libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libpg-query-dev
+libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libpq-dev libpg-query-dev
 libc6-dev"
 demo="redis-server redis-tools nginx-light openssl"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang

@@ -110,6 +110,8 @@ function Text.error(_, e, code)
 		if e[name] then parts[#parts + 1] = name .. " " .. tostring(e[name]) end
 	end
 	if #parts > 0 then say("  " .. table.concat(parts, " · ") .. "\n") end
+	if e.detail then say("  detail: " .. indented(e.detail) .. "\n") end
+	if e.sql then say("  " .. indented(e.sql) .. "\n") end
 	if e.suppressed then
 		say("  also: " .. indented(e.suppressed) .. "\n")
 	end
@@ -204,6 +206,12 @@ end
 
 -- What JSON has no word for is shown as text.
 function plain(v, seen, depth)
+	if type(v) == "userdata" then	-- an object of C that stands for rows
+		local meta = debug.getmetatable(v)
+		if type(meta) == "table" and meta.__pairs and meta.__tojson then
+			v = meta.__tojson(v)
+		end
+	end
 	local kind = type(v)
 	local meta = (kind == "table" or kind == "userdata") and debug.getmetatable(v)
 	local tojson = depth <= DEPTH and said(meta)

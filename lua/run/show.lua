@@ -9,6 +9,10 @@ local session = require "run.session"
 local M = {}
 
 local function is_scalar(v)
+	if type(v) == "userdata" then	-- an object of C may stand for rows
+		local meta = debug.getmetatable(v)
+		return type(meta) ~= "table" or meta.__pairs == nil
+	end
 	return type(v) ~= "table" or err.is(v)
 		or (getmetatable(v) or {}).__tostring ~= nil
 end

@@ -123,6 +123,16 @@ static void add_value(lua_State *L, struct buf *b, int idx, int depth)
 		add_table(L, b, idx, depth);
 		break;
 	default:
+		/* what stands for a table (rows) is one here too */
+		if (lua_type(L, idx) == LUA_TUSERDATA &&
+		    luaL_getmetafield(L, idx, "__pairs") != LUA_TNIL) {
+			lua_pop(L, 1);
+			if (luaL_callmeta(L, idx, "__tojson")) {
+				add_value(L, b, lua_gettop(L), depth);
+				lua_pop(L, 1);
+				break;
+			}
+		}
 		/* secrets and handles show as their names */
 		s = luaL_tolstring(L, idx, &len);
 		record_text(b, s, len, RECORD_REQUEST_MAX);

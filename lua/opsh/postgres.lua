@@ -1,0 +1,184 @@
+-- postgres: targets of kind postgres: `db:query("select …")`. Judging, recording,
+-- transactions and waiting are the C module's, below all of it; connection
+-- strings are read in opsh.postgres.conninfo. Owns the options of the kind.
+local c = require "opsh.c.pg"
+local json = require "opsh.c.json"
+
+local M = {}
+
+c.json(json.decode, json.encode)
+
+---@class opsh.postgres.client
+local Client = {}
+Client.__index = Client
+
+---@class opsh.postgres.transaction
+local Tx = {}
+Tx.__index = Tx
+
+-- --- statements --------------------------------------------------------------
+
+-- What clients and transactions have in common.
+local function install(methods)
+	---Rows of a read, from a READ ONLY transaction; decoded when they are
+	---looked at. What is no read is refused.
+	---@param sql string one statement, with $1 to $n
+	---@param ... any its parameters, then a table of options: timeout, max
+	---@return opsh.postgres.rows
+	function methods:query(sql, ...) return c.query(self, sql, ...) end
+
+	---A write, in a transaction of its own: its result has count, rows (of
+	---RETURNING), command, notices. Options: timeout, max, expect (the result
+	---that a plan goes on with), class ("destructive": is to be guarded).
+	---@param sql string one statement, with $1 to $n
+	---@param ... any its parameters, then a table of options
+	---@return opsh.postgres.result
+	function methods:exec(sql, ...) return c.exec(self, sql, ...) end
+
+	---The first row of a read, or nil.
+	---@param sql string
+	---@param ... any
+	---@return opsh.postgres.row?
+	function methods:one(sql, ...) return c.query(self, sql, ...)[1] end
+
+	---The first column of the first row of a read, or nil.
+	---@param sql string
+	---@param ... any
+	---@return any
+	function methods:value(sql, ...)
+		local row = c.query(self, sql, ...)[1]
+		return row and row[1]
+	end
+
+	function methods:__call(sql, ...) return c.auto(self, sql, ...) end
+end
+
+install(Client)
+install(Tx)
+
+-- What a statement would do, without sending it.
+M.judge = c.judge
+
+-- Rows, or one row, as plain tables that can be kept and changed; NULL is
+-- json.null.
+M.plain = c.plain
+
+-- --- transactions -------------------------------------------------------------
+
+local function attempt(self, f, opts)
+	local tx <close> = c.begin(self, opts)
+	local results = table.pack(xpcall(f, function(e)
+		return e
+	end, tx))
+	if not results[1] then
+		c.rollback(tx)
+		error(results[2], 0)
+	end
+	c.commit(tx)
+	return results
+end
+
+---Runs f(tx) in a transaction: committed when it returns, rolled back when it
+---raises. retry: so many more times when the server says that another
+---transaction was in the way (40001, 40P01). isolation: "read committed",
+---"repeatable read" or "serializable"; readonly; timeout of each statement.
+---@param f fun(tx: opsh.postgres.transaction): ...
+---@param opts? {retry?: integer, isolation?: string, readonly?: boolean, timeout?: number}
+---@return any ... what f returned
+function Client:transaction(f, opts)
+	local own, retry = {}, 0
+	for k, v in pairs(opts or {}) do
+		if k == "retry" then retry = v else own[k] = v end
+	end
+	while true do
+		local ok, results = pcall(attempt, self, f, own)
+		if ok then return table.unpack(results, 2, results.n) end
+		if retry < 1 or type(results) ~= "table" or not results.retryable
+		then
+			error(results, 0)
+		end
+		retry = retry - 1
+	end
+end
+
+-- --- who it is ------------------------------------------------------------------
+
+local IDENTITY <const> = [[
+select current_setting('server_version') as version,
+  current_database() as database, current_user as "user",
+  pg_is_in_recovery() as recovery, pg_backend_pid() as pid,
+  case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+    else pg_current_wal_lsn() end::text as lsn,
+  pg_postmaster_start_time()::text as started]]
+
+---Who the server is, read from it now. A write is refused (exit 12) when this is
+---another server, timeline or role than before.
+---@return opsh.postgres.identity
+function Client:identity()
+	local address, pooled, tls, ident, role = c.refresh(self)
+	local found = { address = address, pooled = pooled, tls = tls,
+		role = role }
+	for k, v in ident:gmatch "(%w+)=(%S+)" do found[k] = v end
+	if found.pgbouncer then
+		found.version, found.pgbouncer = found.pgbouncer, true
+		return found
+	end
+	found.system_identifier = found.system ~= "?" and found.system or nil
+	found.system, found.timeline = nil, math.tointeger(tonumber(
+		found.timeline))
+	for k, v in pairs(self:one(IDENTITY)) do found[k] = v end
+	found.sslmode = c.keyword(self, "sslmode") or os.getenv "PGSSLMODE"
+		or "prefer"
+	return found
+end
+
+---Asks the server to end what this target's other tasks are running on it.
+---@return integer asked how many statements
+function Client:cancel() return c.cancel(self) end
+
+---Closes all connections; the client can't be used after it.
+function Client:close() c.close(self) end
+
+c.methods(Client, Tx)
+
+-- --- the kind ---------------------------------------------------------------------
+
+local function connect(target, options)
+	return c.connect(target,
+		require("opsh.postgres.conninfo").options(target:name(), options))
+end
+
+M.kind = {
+	name = "postgres",
+	schemes = { "postgresql", "postgres" },
+	connect = connect,
+	ping = function(client) client:identity() end,
+	options = {
+		password = { type = "secret", help = "of the user" },
+		user = { type = "string", help = "role to log in as" },
+		database = { type = "string", help = "over the URL's" },
+		conninfo = { type = "string",
+			help = "libpq's keywords: \"host=a,b target_session_attrs=…\"" },
+		service = { type = "string", help = "of the service file" },
+		sslmode = { type = "string", help = "disable, allow, prefer, require, "
+			.. "verify-ca, verify-full" },
+		ca = { type = "string", help = "PEM file of the authorities to trust "
+			.. "(sslrootcert)" },
+		cert = { type = "string", help = "PEM file of our certificate" },
+		key = { type = "string", help = "PEM file of its key" },
+		target_session_attrs = { type = "string", help = "any, read-write, "
+			.. "read-only, primary, standby, prefer-standby" },
+		timeout = { type = "duration",
+			help = "for a call, in seconds (default 60)" },
+		connect_timeout = { type = "duration",
+			help = "to connect, DNS and TLS included (default 10)" },
+		max = { type = "integer", min = 0,
+			help = "bytes of one result, at most (default 64 MiB; 0: no cap)" },
+		pool = { type = "integer", min = 1, max = 32,
+			help = "connections, at most (default 10)" },
+		unnamed = { type = "boolean", help = "no prepared statements are "
+			.. "kept: for poolers that are not noticed" },
+	},
+}
+
+return M

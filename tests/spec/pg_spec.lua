@@ -1,0 +1,182 @@
+-- pg: statements on a real server: reads, writes, transactions, their classes,
+-- what a plan withholds, and how it is said when one fails. Against the server of
+-- the stack; owns its tables, which go with each test.
+local P = dofile "tests/lib/postgres.lua"
+local postgres = require "opsh.postgres"
+
+local env = os.getenv
+
+describe("postgres query", function()
+	it("gives rows that are decoded when looked at", P.on(function(db)
+		local rows = db:query [[select n, n::text as t, null as x
+			from generate_series(1, 3) n]]
+		eq(#rows, 3)
+		eq(rows.columns, { "n", "t", "x" })
+		eq(rows.types, { "int4", "text", "text" })
+		eq(rows[2].n, 2)
+		eq(rows[2][1], 2)
+		eq(rows[3].t, "3")
+		eq(rows[1].x, nil)
+		eq(rows[4], nil)
+		eq(rows.command, "SELECT 3")
+		local seen = {}
+		for i, row in ipairs(rows) do seen[i] = row.n end
+		eq(seen, { 1, 2, 3 })
+		local names = {}
+		for name, value in pairs(rows[2]) do
+			names[#names + 1] = name .. "=" .. tostring(value)
+		end
+		eq(names, { "n=2", "t=2", "x=nil" })
+		raises("usage", function() return rows[1].nosuch end)
+		eq(postgres.plain(rows)[3].n, 3)
+		ok(require("opsh.table").format(rows):find("(3 rows)", 1, true))
+	end))
+
+	it("binds parameters", P.on(function(db)
+		eq(db:value("select $1::int + $2", 40, 2), 42)
+		eq(db:value("select $1::text is null", nil), true)
+		eq(db:one("select $1::text as a", "o'hara").a, "o'hara")
+		eq(db:one "select 1 where false", nil)
+		eq(db:value "select 1 where false", nil)
+		eq(db:value("select 1", { timeout = 5 }), 1)
+		raises("usage", db.query, db, "select $1::int")
+		raises("usage", db.query, db, "select $1::int", 1, 2)
+		raises("unknown option", db.query, db, "select 1", { tmeout = 1 })
+	end))
+
+	it("keeps statements by their text", P.on(function(db)
+		for i = 1, 100 do
+			eq(db:value("select $1::int * 2", i), i * 2)
+			eq(db:value("select " .. i), i)
+		end
+		db:exec "create temp table kept(a int)"
+		eq(#db:query "select * from kept", 0)
+	end))
+
+	it("refuses what is no read", P.on(function(db)
+		for _, sql in ipairs { "delete from pg_class", "select pg_sleep(0), "
+			.. "pg_terminate_backend(1)", "with x as (insert into t values(1) "
+			.. "returning 1) select * from x", "select nextval('s')" } do
+			local e = raises("usage", db.query, db, sql)
+			ok(e.message:find("use exec", 1, true), e.message)
+		end
+		raises("usage", db.query, db, "begin")
+		raises("usage", db.query, db, "select 1; select 2")
+		raises("usage", db.query, db, "")
+	end))
+
+	it("says what failed, and where", P.on(function(db)
+		local e = raises("server", db.query, db, "select a,\n  1/0 from nosuch")
+		eq(e.code, "42P01")
+		eq(e.outcome, "failed")
+		eq(e.severity, "ERROR")
+		ok(e.sql:find "line 2:   1/0 from nosuch\n *%^$", e.sql)
+		e = raises("usage", db.query, db, "selec 1")
+		eq(e.code, "42601")
+		eq(db:value "select 1", 1)
+		e = raises("server", db.query, db, "select 1/0")
+		eq(e.code, "22012")
+	end))
+end)
+
+describe("postgres exec", function()
+	it("writes, and says how much", P.on(function(db)
+		db:exec "drop table if exists w"
+		eq(db:exec("create table w(i int primary key, s text)").ok, true)
+		eq(db:exec("insert into w select n, 'x' from generate_series(1, 5) n")
+			.count, 5)
+		local r = db:exec("update w set s = $1 where i > $2 returning *", "y", 3)
+		eq(r.count, 2)
+		eq(r.rows[1].s, "y")
+		eq(r.command, "UPDATE 2")
+		eq(db "select count(*) from w"[1][1], 5)
+		eq(db("delete from w where i = $1", 1).count, 1)
+		local e = raises("server", db.exec, db, "insert into w values (2, 'z')")
+		eq(e.code, "23505")
+		eq(e.outcome, "failed")
+		ok(e.detail:find("already exists", 1, true))
+		db:exec "vacuum w"
+		db:exec "drop table w"
+	end))
+
+	it("is withheld in a plan", P.on(function(db)
+		require("opsh.c.effect").mode "plan"
+		db:exec "create table planned(i int)"
+		eq(db:exec("insert into planned values (1)", { expect = { count = 1 } })
+			.count, 1)
+		eq(db:value "select to_regclass('planned') is null", true)
+		raises("withheld", function()
+			return db:exec "truncate planned".count + 1
+		end)
+	end))
+end)
+
+describe("postgres transaction", function()
+	it("commits, and rolls back what raises", P.on(function(db)
+		db:exec "drop table if exists x"
+		db:exec "create table x(i int)"
+		eq(db:transaction(function(tx)
+			tx:exec "insert into x values (1)"
+			eq(tx:value "select count(*) from x", 1)
+			raises("server", tx.query, tx, "select 1/0")
+			eq(tx:one("select i from x").i, 1)
+			return "done"
+		end), "done")
+		raises("no", db.transaction, db, function(tx)
+			tx:exec "insert into x values (2)"
+			error("no", 0)
+		end)
+		eq(db:value "select count(*) from x", 1)
+		local e = raises("server", db.transaction, db, function(tx)
+			pcall(tx.exec, tx, "insert into x values (1/0)")
+		end)
+		eq(e.code, "25P02")
+		raises("usage", db.transaction, db, function(tx)
+			tx:query "insert into x values (3)"
+		end)
+		local kept
+		db:transaction(function(tx) kept = tx end)
+		raises("usage", kept.query, kept, "select 1")
+		db:exec "drop table x"
+	end))
+
+	it("is tried again when others were in the way", P.on(function(db)
+		local n = 0
+		raises("server", db.transaction, db, function(tx)
+			n = n + 1
+			tx:exec "do $$ begin raise exception 'x' using errcode = '40001'; end $$"
+		end, { retry = 2 })
+		eq(n, 3)
+	end))
+end)
+
+describe("postgres identity", function()
+	it("says who it is", P.on(function(db, target)
+		local id = db:identity()
+		eq(id.role, "primary")
+		eq(id.timeline, 1)
+		eq(id.recovery, false)
+		eq(id.database, "flights")
+		eq(target:role(), "primary")
+		ok(target:identity():find("system=" .. id.system_identifier, 1, true))
+		eq(postgres.judge("drop table x").class, "destructive")
+	end))
+
+	it("logs in as others, and says why it can't", function()
+		P.with(env "OPSH_POSTGRES_URL", nil, function(db)
+			eq(db:value "select current_user", "ops")
+		end)
+		P.with((env "OPSH_POSTGRES_URL":gsub(":[^:@]*@", ":wrong-password@")),
+			nil, function(db)
+			local e = raises("auth", db.query, db, "select 1")
+			eq(e.code, "28P01")
+			eq(e.phase, "auth")
+			eq(e.outcome, "failed")
+		end)
+		P.with("postgresql://127.0.0.1:1/x", nil, function(db)
+			local e = raises("connect", db.query, db, "select 1")
+			eq(e.code, "ECONNREFUSED")
+			ok(e.message:find("127.0.0.1:1", 1, true), e.message)
+		end)
+	end)
+end)
