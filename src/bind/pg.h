@@ -194,7 +194,7 @@ struct pg_wait {		/* a task that waits for a connection */
 };
 
 struct pg_known {		/* a function of the server's: volatile? */
-	char *name;		/* owned */
+	char *name;		/* owned: f, o or r, then the name */
 	int effect;
 };
 
@@ -339,12 +339,13 @@ void pg_push_json(lua_State *L, int encode);
 /* [-0, +0, v] Judges; raises kind usage for what can't be sent on its own. */
 void pg_judge(lua_State *L, struct pg_sql_verdict *v, const char *sql,
 	      size_t len);
-/* Is a function among them one whose volatility has to be asked? */
+/* Is there a name among them that the server has to be asked about? Then the
+ * parameters of the question are in *arrays, NUL-ended. */
 int pg_judge_asks(struct pg_client *pc, struct pg_sql_verdict *v,
-		  struct buf *array);
-/* Takes the answer in: rows name, effect. 0, -1 no memory. */
-int pg_judge_learn(struct pg_client *pc, const PGresult *res,
-		   const struct pg_sql_verdict *v);
+		  struct buf *arrays);
+int pg_judge_send(struct pg_conn *c, void *arrays);
+/* Takes the answer in. 0, -1 no memory. */
+int pg_judge_learn(struct pg_client *pc, const PGresult *res);
 void pg_judge_forget(struct pg_client *pc);
 void pg_open_judge(lua_State *L);
 

@@ -210,25 +210,9 @@ static int is_write(const struct pg_call *call)
 	return call->verdict.cls != EFFECT_READ;
 }
 
-static const char lookup[] =
-	"select n, coalesce((select bool_or(p.provolatile = 'v') "
-	"from pg_proc p join pg_namespace s on s.oid = p.pronamespace, "
-	"parse_ident(n) i where p.proname = i[array_length(i, 1)] and "
-	"(array_length(i, 1) < 2 or s.nspname = "
-	"i[array_length(i, 1) - 1])), true) from unnest($1::text[]) n "
-	"where n ~ '[[:alnum:]_]$|\"$' union all "
-	"select n, coalesce((select bool_or(p.provolatile = 'v') "
-	"from pg_operator o join pg_proc p on p.oid = o.oprcode "
-	"where o.oprname = regexp_replace(n, '^.*[.]', '')), true) "
-	"from unnest($1::text[]) n where n !~ '[[:alnum:]_]$|\"$'";
-
 static int send_lookup(struct pg_conn *c, void *arg)
 {
-	struct pg_call *call = arg;
-	const char *value = call->query.data;
-
-	return PQsendQueryParams(c->pg, lookup, 1, NULL, &value, NULL, NULL,
-				 0);
+	return pg_judge_send(c, &((struct pg_call *)arg)->query);
 }
 
 static int send_identity(struct pg_conn *c, void *arg)
@@ -340,7 +324,7 @@ static int do_lookup(lua_State *L, struct pg_call *call)
 		pg_call_again(L, call);
 		return 0;
 	}
-	if (pg_judge_learn(call->pc, call->reply.res[0], &call->verdict) < 0)
+	if (pg_judge_learn(call->pc, call->reply.res[0]) < 0)
 		no_memory(L);
 	pg_judge_asks(call->pc, &call->verdict, &call->query);
 	if (!is_write(call))

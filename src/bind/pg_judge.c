@@ -78,24 +78,30 @@ static void make_write(struct pg_sql_verdict *v, const char *name)
 	if (v->cls != EFFECT_READ)
 		return;
 	v->cls = EFFECT_WRITE;
-	snprintf(v->why, sizeof v->why, "'%.60s' is volatile or not there", name);
+	snprintf(v->why, sizeof v->why, "'%.50s' may have an effect or is missing", name);
 }
 
-/* Appends the unknown ones to an array; a known volatile one counts at once. */
+/* Appends the unknown ones to an array; a known one with an effect counts at
+ * once. The kind stands before the name. */
 static void ask_names(struct pg_client *pc, struct pg_sql_verdict *v,
-		      const struct pg_sql_names *names, struct buf *array)
+		      char kind, const struct pg_sql_names *names,
+		      struct buf *array)
 {
+	char key[300];
 	struct pg_known *k;
 	const char *p;
 	int i;
 
+	buf_addc(array, '{');
 	for (i = 0; i < names->count; i++) {
-		k = find(pc, names->name[i]);
+		snprintf(key, sizeof key, "%c%s", kind, names->name[i]);
+		k = find(pc, key);
 		if (k && k->effect)
-			make_write(v, k->name);
+			make_write(v, k->name + 1);
 		if (k)
 			continue;
-		buf_addc(array, array->len ? ',' : '{');
+		if (array->data[array->len - 1] != '{')
+			buf_addc(array, ',');
 		buf_addc(array, '"');
 		for (p = names->name[i]; *p; p++) {
 			if (*p == '"' || *p == '\\')
@@ -104,43 +110,56 @@ static void ask_names(struct pg_client *pc, struct pg_sql_verdict *v,
 		}
 		buf_addc(array, '"');
 	}
+	buf_addc(array, '}');
+	buf_addc(array, '\0');
 }
 
 int pg_judge_asks(struct pg_client *pc, struct pg_sql_verdict *v,
-		  struct buf *array)
+		  struct buf *arrays)
 {
 	if (v->cls != EFFECT_READ || (!v->functions.count &&
-				      !v->operators.count))
+				      !v->operators.count &&
+				      !v->relations.count))
 		return 0;
 	if (loop_now() - pc->known_at > KNOWN_TIME ||
 	    pc->n_known > KNOWN_MAX)
 		pg_judge_forget(pc);
 	if (!pc->n_known)
 		pc->known_at = loop_now();
-	buf_clear(array);
-	ask_names(pc, v, &v->functions, array);
-	ask_names(pc, v, &v->operators, array);
-	if (!array->len)
-		return 0;
-	buf_addc(array, '}');
-	return 1;
+	buf_clear(arrays);
+	ask_names(pc, v, 'f', &v->functions, arrays);
+	ask_names(pc, v, 'o', &v->operators, arrays);
+	ask_names(pc, v, 'r', &v->relations, arrays);
+	return arrays->len > 9;		/* three times "{}" */
 }
 
-int pg_judge_learn(struct pg_client *pc, const PGresult *res,
-		   const struct pg_sql_verdict *v)
+int pg_judge_send(struct pg_conn *c, void *arg)
+{
+	const struct buf *arrays = arg;
+	const char *value[3] = { arrays->data };
+
+	value[1] = value[0] + strlen(value[0]) + 1;
+	value[2] = value[1] + strlen(value[1]) + 1;
+	return PQsendQueryParams(c->pg, pg_sql_lookup, 3, NULL, value, NULL,
+				 NULL, 0);
+}
+
+int pg_judge_learn(struct pg_client *pc, const PGresult *res)
 {
 	int i, n = res ? PQntuples(res) : 0;
 	struct pg_known *more;
+	char key[300];
 
-	(void)v;
 	more = mem_realloc(pc->known, ((size_t)pc->n_known + (size_t)n + 1) *
 			   sizeof *more);
 	if (!more)
 		return -1;
 	pc->known = more;
 	for (i = 0; i < n; i++) {
-		more[pc->n_known].name = mem_strdup(PQgetvalue(res, i, 0));
-		more[pc->n_known].effect = *PQgetvalue(res, i, 1) == 't';
+		snprintf(key, sizeof key, "%c%s", *PQgetvalue(res, i, 0),
+			 PQgetvalue(res, i, 1));
+		more[pc->n_known].name = mem_strdup(key);
+		more[pc->n_known].effect = *PQgetvalue(res, i, 2) == 't';
 		if (!more[pc->n_known].name)
 			return -1;
 		pc->n_known++;
