@@ -24,6 +24,14 @@
 #define STACK_LEAST (1u << 20)
 #define STACK_MOST (8u << 20)
 #define PARENS 4096			/* the grammar's own limit is near */
+/*
+ * Without memory the library ends the process. It took 250 times the text at
+ * most, and 500 times one that is deep (and so short): so much must be there
+ * before it is called.
+ */
+#define ROOM 256
+#define ROOM_SHORT 512
+#define SHORT 32768
 #define TEXTS 3				/* texts within texts within texts */
 #define NAME 64				/* Postgres' NAMEDATALEN */
 
@@ -101,6 +109,16 @@ static int scan(struct tokens *s, const char *sql, size_t len)
 	s->sql_len = len;
 	s->scan = pg_query_scan(sql);
 	return s->scan.error ? 1 : 0;
+}
+
+static int has_room(size_t len)
+{
+	size_t need = len < SHORT ? len * ROOM_SHORT :
+		len * ROOM + (size_t)SHORT * ROOM_SHORT;
+	void *room = mem_alloc(need + (1u << 20));
+
+	mem_free(room);
+	return room != NULL;
 }
 
 static size_t levels_allowed(void)
@@ -216,7 +234,7 @@ static int parse(const char *sql, size_t len, int depth,
 {
 	PgQueryParseResult result;
 	struct pg_sql_tree tree;
-	int rc = too_deep(sql, len);
+	int rc = has_room(len) ? too_deep(sql, len) : -1;
 
 	if (rc)
 		return rc < 0 ? rc : fail(out, -1, "the text nests too deep to "
@@ -317,7 +335,7 @@ int pg_sql_judge_words(const char *text, size_t len, int body,
 		worsen(out, "its text", "can't be read");
 		return 0;
 	}
-	sql = mem_memdup(text, len);
+	sql = has_room(len) ? mem_memdup(text, len) : NULL;
 	if (!sql)
 		return -1;
 	if (!scan(&s, sql, len))

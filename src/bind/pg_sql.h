@@ -10,9 +10,10 @@
 
 #include <stddef.h>
 
+#include "core/buf.h"
 #include "effect/effect.h"
 
-#define PG_SQL_MAX (4u << 20)		/* bytes of one text; more is an error */
+#define PG_SQL_MAX (2u << 20)		/* bytes of one text; more is an error */
 #define PG_SQL_NAMES 256		/* of each list; more make it a write */
 
 enum pg_sql_block {
@@ -77,5 +78,8 @@ void pg_sql_free(struct pg_sql_verdict *verdict);
  * search_path, and until the schema changes.
  */
 extern const char pg_sql_lookup[];
+
+/* Adds "line N: TEXT", a newline, and a caret under the byte at `place`. */
+void pg_sql_caret(const char *text, size_t len, long place, struct buf *out);
 
 #endif

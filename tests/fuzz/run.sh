@@ -1,15 +1,21 @@
 #!/bin/bash
 # run.sh [RUNS]: each fuzz target for so many executions (10^5), from a fixed seed
-# and an empty corpus, two at a time; a crash leaves its input in build/logs.
+# and an empty corpus (SQL: from the spellings of its spec), two at a time; a crash
+# leaves its input in build/logs.
 # Last line: N passed, N failed.
 set -u
 cd -- "$(dirname -- "$0")/../.." || exit 1
 runs=${1:-100000}
 mkdir -p build/logs
 one() {
-	local name=${1##*/}
+	local name=${1##*/} seeds=()
+	if [ "$name" = fuzz_sql ]; then
+		rm -rf build/fuzz/seeds && mkdir -p build/fuzz/seeds/sql
+		lua5.4 tests/fuzz/sql_seeds.lua build/fuzz/seeds/sql || return
+		seeds=(-dict=build/fuzz/seeds/sql.dict build/fuzz/seeds/sql)
+	fi
 	if "$1" -runs="$2" -seed=1 -max_len=4096 -timeout=20 -rss_limit_mb=2048 \
-		-artifact_prefix="build/logs/$name-" -verbosity=0 -close_fd_mask=1 \
+		-artifact_prefix="build/logs/$name-" -verbosity=0 -close_fd_mask=1 "${seeds[@]}" \
 		> "build/logs/$name.log" 2>&1; then
 		echo "ok $name $2"
 	else

@@ -52,7 +52,8 @@ corpus.read = {
 	"select sum(a) over (partition by a % 2 order by id) from t",
 	"select a, count(*) from t group by rollup (a) having count(*) > 1 order by 1",
 	"with x as (select * from t), y as (select * from x) select * from y",
-	"with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select * from r",
+	"with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) "
+		.. "select * from r",
 	"with x as materialized (select 1) select * from x",
 	"select * from generate_series(1, 3) with ordinality g(n, o)",
 	"select * from t, lateral (select t.a * 2) l(d)",
@@ -63,15 +64,19 @@ corpus.read = {
 	"select case when a > 1 then 'x' else 'y' end, coalesce(a, 0), nullif(a, 1) from t",
 	"select greatest(1, 2), least(1, 2), grouping(a) from t group by a",
 	"select cast('1' as int), '1'::int, int '1', date '2020-01-01' + interval '1 day'",
-	"select extract(year from now()), current_timestamp, localtime, current_user, session_user",
+	"select extract(year from now()), current_timestamp, localtime, current_user, "
+		.. "session_user",
 	"select position('a' in 'ba'), substring('abc' from 2 for 1), trim(both 'x' from 'xax')",
 	"select overlay('abc' placing 'x' from 2), 'a' like 'b', 'a' similar to 'b'",
-	"select 'a' ~ 'b', 'a' !~* 'b', a between 1 and 2, a in (1, 2), a is distinct from 1 from t",
+	"select 'a' ~ 'b', 'a' !~* 'b', a between 1 and 2, a in (1, 2), a is distinct from "
+		.. "1 from t",
 	"select a = any (array[1]), a = all (select 1), (a, 1) = (1, 2) from t",
-	"select j -> 'k' ->> 0, j #> '{k}', j ? 'k', j @> '{}' , jsonb_path_query(j, '$.k') from t",
+	"select j -> 'k' ->> 0, j #> '{k}', j ? 'k', j @> '{}' , jsonb_path_query(j, "
+		.. "'$.k') from t",
 	"select 1 operator(pg_catalog.+) 2",
 	"select pg_catalog.count(*), \"pg_catalog\".\"lower\"('X') from t",
-	"select string_agg(note, ',' order by id), percentile_cont(0.5) within group (order by a) from t",
+	"select string_agg(note, ',' order by id), percentile_cont(0.5) within group "
+		.. "(order by a) from t",
 	"select ts at time zone 'UTC', timezone('UTC', ts), date_trunc('day', ts) from t",
 	"select xmlelement(name x, 1), xmlagg(xmlforest(a)) from t",
 	"select * from xmltable('/a' passing xml '<a/>' columns b text)",

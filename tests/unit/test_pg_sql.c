@@ -215,6 +215,39 @@ static void test_errors(void **state)
 	pg_sql_free(&v);
 }
 
+static void caret_is(const char *text, long at, const char *expected)
+{
+	struct buf b = BUF_INIT;
+
+	pg_sql_caret(text, strlen(text), at, &b);
+	assert_string_equal(b.data, expected);
+	buf_release(&b);
+}
+
+static void test_caret(void **state)
+{
+	char wide[300];
+
+	(void)state;
+	caret_is("select x fro m y", 13,
+		 "line 1: select x fro m y\n                     ^");
+	caret_is("select\r\n\tx y\r\nz", 11, "line 2:  x y\n           ^");
+	caret_is("select (", 8, "line 1: select (\n                ^");
+	caret_is("a\n", 2, "line 2: \n        ^");
+	caret_is("", 0, "line 1: \n        ^");
+	caret_is("x", 99, "line 1: x\n         ^");
+	/* U+65E5 takes two columns, U+0301 none. */
+	caret_is("'\xe6\x97\xa5' e\xcc\x81 x", 10,
+		 "line 1: '\xe6\x97\xa5' e\xcc\x81 x\n               ^");
+	caret_is("a\x1b[2J\xff b", 7, "line 1: a?[2J? b\n               ^");
+	memset(wide, 'a', sizeof wide);
+	memcpy(wide + 200, " b ", 3);
+	wide[sizeof wide - 1] = 0;
+	caret_is(wide, 201, "line 1: ...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		 "aaaaaaaaa b aaaaaaaaaaaaaaaaaaaaaaaaaaaa...\n"
+		 "                                                             ^");
+}
+
 /* HEAD, n times PART, TAIL. */
 static char *repeat(const char *head, const char *part, int n, const char *tail)
 {
@@ -248,9 +281,9 @@ static void test_long(void **state)
 	long_text("select 1", "+1", 5000, 0, EFFECT_READ);
 	long_text("select 1", "+1", 300000, 1, EFFECT_WRITE);
 	long_text("select 1", "::int", 200000, 1, EFFECT_WRITE);
-	long_text("select 1", " union select 1", 200000, 1, EFFECT_WRITE);
-	long_text("select 1, 2", " union select 1, 2", 200000, 1, EFFECT_WRITE);
-	long_text("select 1 from a", " join a on f(1, 2)", 200000, 1,
+	long_text("select 1", " union select 1", 100000, 1, EFFECT_WRITE);
+	long_text("select 1, 2", " union select 1, 2", 100000, 1, EFFECT_WRITE);
+	long_text("select 1 from a", " join a on f(1, 2)", 100000, 1,
 		  EFFECT_WRITE);
 	long_text("select ", "(", 300000, 1, EFFECT_WRITE);
 	long_text("select a", "[1]", 300000, 1, EFFECT_WRITE);
@@ -359,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_where),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_caret),
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_many_names),
 		cmocka_unit_test(test_tables),
