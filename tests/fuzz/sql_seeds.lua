@@ -1,5 +1,6 @@
 -- sql_seeds: writes the corpus of SQL as seeds for fuzz_sql, one file a statement,
--- into the folder given, and their words as its dictionary. Must not run anything.
+-- into the folder given, and their words as its dictionary beside it. Must not run
+-- anything.
 local corpus = dofile "tests/spec/sql_corpus.lua"
 local folder = assert(arg[1], "usage: sql_seeds.lua FOLDER")
 local words, seen, count = {}, {}, 0
