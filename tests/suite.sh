@@ -71,7 +71,7 @@ group stack-pg 300 tests/lib/stack_pg_test.sh
 group fault 900 tests/fault/run.sh
 group pty 600 tests/pty/run.sh
 group live 1500 tests/live/all.sh
-group services 400 tests/live/services.sh
+group services 600 tests/live/services.sh
 group rabbitmq 400 tests/live/rabbitmq.sh
 group kubernetes 1500 tests/live/kubernetes.sh
 group lock 200 tests/live/lock.sh

@@ -47,8 +47,11 @@ local function with_another(t, s, row, p, watch)
   end }, function() t.orchestrator:scale(s.unit, 1) end)
 end
 
-local function by_instances(t, s, row, p, watch)
-  if row.running == 0 then
+local function by_instances(t, s, row, p, watch, kind)
+  if kind == "local" then
+    fail("'%s' is one process: it is away while it restarts; take "
+      .. "services/restart", s.name)
+  elseif row.running == 0 then
     fail("'%s' does not run: opsh run services/restart service=%s", s.name,
       s.name)
   elseif row.ready < row.running then
@@ -158,7 +161,7 @@ return {
     if kind == "kubernetes" then
       by_rollout(t, s, before[1], p, watch)
     else
-      by_instances(t, s, before[1], p, watch)
+      by_instances(t, s, before[1], p, watch, kind)
     end
     if roll.is_plan() then return end
     local after = step("after", function()

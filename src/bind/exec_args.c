@@ -74,6 +74,25 @@ static int holds_secret(lua_State *L, struct exec_job *j, const char *s,
 	return found;
 }
 
+/* [-0, +0, m] Is the value on top a secret, one that nobody has asked for yet as well?
+ * Those are tables of opsh.secret, with the name of the userdata. */
+static int is_secret(lua_State *L)
+{
+	const char *name;
+	size_t len;
+	int found = 0;
+
+	if (secret_get(L, -1, &len))
+		return 1;
+	if (lua_type(L, -1) == LUA_TTABLE &&
+	    luaL_getmetafield(L, -1, "__name") != LUA_TNIL) {
+		name = lua_tostring(L, -1);
+		found = name && strcmp(name, "opsh.secret") == 0;
+		lua_pop(L, 1);
+	}
+	return found;
+}
+
 /* [-0, +1, v] The argv list on top becomes a block of pointers into it. */
 static char **read_argv(lua_State *L, struct exec_job *j, int stage)
 {
@@ -91,7 +110,7 @@ static char **read_argv(lua_State *L, struct exec_job *j, int stage)
 	argv = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *argv, 0);
 	for (i = 0; i < n; i++) {
 		lua_rawgeti(L, list, i + 1);
-		if (secret_get(L, -1, &len))
+		if (is_secret(L))
 			refuse_secret(L, i, i ? argv[0] : "program");
 		if (lua_type(L, -1) != LUA_TSTRING)
 			err_raisef(L, ERR_USAGE, "", "argument %d of '%s' must "

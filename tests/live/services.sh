@@ -48,6 +48,8 @@ free_port() {
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# shellcheck source=../lib/witness.sh
+. "$t_here/witness.sh"
 # shellcheck source=services_local.sh
 . "$t_here/../live/services_local.sh"
 # shellcheck source=services_compose.sh
@@ -201,5 +203,6 @@ t_up redis nginx
 health_of_eight
 health_of_bodies
 health_of_fifty
+services_on_this_machine
 [ -n "${NO_DOCKER:-}" ] || services_on_compose
 t_done

@@ -94,6 +94,8 @@ describe("exec.run secrets", function()
 		eq(e.message, "argument 2 of 'true' holds a secret: everybody on the "
 			.. "machine can read arguments")
 		eq(e.hint, "pass it by env or stdin")
+		e = raises("refused", read, { "true", secret.env "NO_SUCH_VARIABLE" })
+		eq(e.code, "SECRET")	-- also when it was not asked for yet
 		e = raises("refused", read, { "true", "-p" .. value })
 		ok(not tostring(e):find(value, 1, true))
 		raises("refused", read, { "true", ("aHR0cDov%s"):format(value) })
