@@ -211,6 +211,19 @@ static const char *mark(lua_State *L, struct decoder *d, const char *text,
 	return copy;
 }
 
+/* Jansson goes on after an allocation that failed, without the byte that it was
+ * for, and may then look for the end of a string beyond its buffer: from the first
+ * failure on there is no memory, until the text has been given up. */
+static int starved;
+
+static void *alloc(size_t size)
+{
+	void *p = starved ? NULL : mem_alloc(size);
+
+	starved |= !p;
+	return p;
+}
+
 /*
  * decode(text [, {max_depth =, null =, unique_keys =, binary = "escape"}]) ->
  * value. Raises protocol (not JSON, not UTF-8), limit (depth, integer range).
@@ -240,7 +253,9 @@ static int l_json_decode(lua_State *L)
 	d.slot = json_slot_new(L);
 	if (escape)
 		text = mark(L, &d, text, len);
+	starved = 0;
 	d.slot->root = json_loadb(text, len, flags, &error);
+	starved = 0;
 	if (!d.slot->root)
 		decode_failed(L, &error);
 	if (json_is_null(d.slot->root) && !d.null_idx)
@@ -285,7 +300,7 @@ int luaopen_opsh_c_json(lua_State *L)
 		{ "array", l_json_array }, { NULL, NULL }
 	};
 
-	json_set_alloc_funcs(mem_alloc, mem_free);
+	json_set_alloc_funcs(alloc, mem_free);
 	lx_metatable(L, SLOT_META, NULL, slot_meta);
 	lx_metatable(L, JSON_ARRAY_META, NULL, NULL);
 	luaL_newlib(L, funcs);
