@@ -39,10 +39,12 @@ function H.server(args)
 	return setmetatable(start(args or ""), Server)
 end
 
--- tests/fault/proxy.py in one of its modes, before nothing.
+-- tests/fault/proxy.py in one of its modes, before nothing. Its socket's name is its
+-- own: one that was killed before its signal handler stood has left its.
 function H.proxy(mode)
-	local server = start(("--to 127.0.0.1:9 --control %s/%s.control --mode %s")
-		:format(H.folder(), mode, mode), "tests/fault/proxy.py")
+	shared.proxies = (shared.proxies or 0) + 1
+	local server = start(("--to 127.0.0.1:9 --control %s/%d.control --mode %s")
+		:format(H.folder(), shared.proxies, mode), "tests/fault/proxy.py")
 	return setmetatable(server, Server)
 end
 
