@@ -25,8 +25,8 @@ c.response_index(function(response, name)
 	local fine, value = pcall(require("opsh.json").decode, body)
 	if not fine then
 		raise("protocol", "the response of '%s' (status %s) is no JSON: %s",
-			tostring(rawget(response, "url")),
-			tostring(rawget(response, "status")),
+			tostring(response.url),
+			tostring(response.status),
 			err.is(value) and value.message or tostring(value))
 	end
 	rawset(response, "json", value)

@@ -17,13 +17,18 @@ local function is_scalar(v)
 		or (getmetatable(v) or {}).__tostring ~= nil
 end
 
----The text of a value, ending in a newline; "" for nil.
+---The text of a value, ending in a newline; "" for nil. What has more to say to
+---a person than tostring() does (a response its body) says it by __show.
 ---@param v any
 ---@param opts? table of opsh.table.format
 ---@return string
 function M.text(v, opts)
 	if v == nil then return "" end
 	if type(v) == "string" then return v .. "\n" end
+	local meta = debug.getmetatable(v)
+	if type(meta) == "table" and meta.__show then
+		return meta.__show(v) .. "\n"
+	end
 	if is_scalar(v) then return tostring(v) .. "\n" end
 	return require("opsh.table").format(v, opts)
 end

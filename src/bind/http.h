@@ -3,7 +3,8 @@
  * call: it resolves, runs on libcurl's multi handle, follows redirects within
  * its origin, tries again where that is legal, and tells its owner once that it
  * is over. Only http_curl.c, http_multi.c and http_url.c know libcurl; only
- * http_spec.c, http_call.c, http_stream.c, http_push.c, http_client.c know Lua.
+ * http_spec.c, http_call.c, http_stream.c, http_push.c, http_show.c, http_client.c
+ * know Lua.
  */
 #ifndef OPSH_BIND_HTTP_H
 #define OPSH_BIND_HTTP_H
@@ -28,6 +29,8 @@
 #define HTTP_HIGH (256 * 1024)		/* bytes of a stream in memory */
 #define HTTP_START 512			/* kept of a body for messages */
 #define HTTP_EXPECT 16
+#define HTTP_SPARES 128			/* buffers that a client keeps.. */
+#define HTTP_SPARE_MAX 8192		/* ..of so many bytes at most */
 #define HTTP_IDLE_WRITE 1		/* s that a connection may have idled
 					   for a write to go on it */
 #define HTTP_DNS_FRESH 30		/* s that addresses are taken for */
@@ -57,6 +60,8 @@ struct http_client {
 	char origin[320];	/* scheme://where */
 	void *idle;		/* owned: easy handles, a list of http_curl.c's */
 	int n_idle;
+	struct buf spare[HTTP_SPARES];	/* memory for calls to come */
+	int n_spare;
 	void *slist;		/* owned: the default header lines */
 	void *connect_to;	/* owned: where the server_name is reached */
 	struct loop_resolve *resolve;	/* owned until it answers */
@@ -74,6 +79,9 @@ struct http_client *http_check(lua_State *L, int arg);
 void http_options_read(lua_State *L, int arg, struct http_options *o);
 void http_options_release(struct http_options *o);
 void http_open_client(lua_State *L);
+/* b is not initialised; hc NULL: no memory is kept. */
+void http_spare_take(struct http_client *hc, struct buf *b);
+void http_spare_give(struct http_client *hc, struct buf *b);
 
 /* --- a transfer --------------------------------------------------------------- */
 enum http_body { HTTP_NONE, HTTP_MEM, HTTP_FILE, HTTP_CHUNKS, HTTP_MIME };
@@ -243,6 +251,7 @@ enum effect_verdict http_begin(lua_State *L, struct http_xfer *x);
  * an unknown value. [-0, +1, m] */
 int http_push_withheld(lua_State *L, struct http_xfer *x, int spec);
 int http_push(lua_State *L, struct http_xfer *x);	/* [-0, +1, m] */
+void http_open_show(lua_State *L);	/* how a response prints */
 void http_push_certificate(lua_State *L, struct tls_seen *s);
 void http_open_call(lua_State *L);
 void http_open_stream(lua_State *L);

@@ -28,7 +28,8 @@ static void call_done(struct http_xfer *x)
 	struct http_call *call = of_xfer(x);
 
 	http_close_effect(x);
-	call->op.err = x->err;
+	if (x->err.kind != ERR_NONE)
+		call->op.err = x->err;
 	op_done(&call->op);
 }
 

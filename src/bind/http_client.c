@@ -145,6 +145,26 @@ struct http_client *http_check(lua_State *L, int arg)
 	return hc;
 }
 
+/* Calls take and give in the opposite order: a buffer finds its size again. */
+void http_spare_take(struct http_client *hc, struct buf *b)
+{
+	buf_init(b);
+	if (hc->n_spare)
+		buf_swap(b, &hc->spare[--hc->n_spare]);
+}
+
+void http_spare_give(struct http_client *hc, struct buf *b)
+{
+	if (!hc || hc->closed || hc->n_spare == HTTP_SPARES || !b->cap ||
+	    b->cap > HTTP_SPARE_MAX) {
+		buf_release(b);
+		return;
+	}
+	buf_clear(b);
+	buf_init(&hc->spare[hc->n_spare]);
+	buf_swap(b, &hc->spare[hc->n_spare++]);
+}
+
 /* close(client) */
 static int l_client_close(lua_State *L)
 {
@@ -162,6 +182,8 @@ static int l_client_gc(lua_State *L)
 	http_curl_forget(hc);
 	http_dns_forget(hc);
 	http_options_release(&hc->o);
+	while (hc->n_spare)
+		buf_release(&hc->spare[--hc->n_spare]);
 	if (hc->opened)
 		http_curl_close();
 	hc->opened = 0;

@@ -140,6 +140,13 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose,
 	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
+static int on_close(void *arg, curl_socket_t fd)
+{
+	(void)arg;
+	http_sock_gone(fd);
+	return close(fd);
+}
+
 /* --- options ---------------------------------------------------------------------------- */
 #define SET(option, value) \
 	(bad |= curl_easy_setopt(curl, option, value) != CURLE_OK)
@@ -170,18 +177,19 @@ static struct curl_slist *add_line(struct curl_slist *list, const char *line,
 	return more ? more : list;
 }
 
-/* The lines of a request: the given, who asks, and no "Expect: 100-continue". With
- * a server_name the URL is not the one that the server knows: Host says it. */
+/* The lines of a request: the given, who asks, and no "Expect: 100-continue" when
+ * it has a body. With a server_name the URL is not the one that the server knows:
+ * Host says it. */
 static struct curl_slist *make_lines(const struct http_client *hc,
 				     const struct buf *headers,
-				     const char *auth, int *bad)
+				     const char *auth, int with_body, int *bad)
 {
 	const struct http_options *o = &hc->o;
 	struct curl_slist *list = to_slist(headers, NULL, bad), *at;
 	struct buf b = BUF_INIT;
 
 	list = add_line(list, auth, bad);
-	list = add_line(list, "Expect:", bad);
+	list = add_line(list, with_body ? "Expect:" : NULL, bad);
 	if (!o->server_name || !o->host)
 		return list;
 	for (at = list; at; at = at->next)
@@ -248,6 +256,7 @@ static int set_client(struct http_client *hc, struct http_node *node)
 	SET(CURLOPT_XFERINFODATA, node);
 	SET(CURLOPT_NOPROGRESS, 0L);
 	SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+	SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	SET(CURLOPT_PROXY, o->proxy ? o->proxy : "");
 	SET(CURLOPT_NOPROXY, "");
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -277,7 +286,7 @@ static int make_lists(struct http_client *hc)
 	int bad = 0;
 
 	if (!hc->slist)
-		hc->slist = make_lines(hc, &o->headers, o->auth, &bad);
+		hc->slist = make_lines(hc, &o->headers, o->auth, 0, &bad);
 	if (!hc->connect_to && o->server_name && o->host) {
 		buf_addf(&b, strchr(o->host, ':') ? "::[%s]:%s" : "::%s:%s",
 			 o->host, o->port);
@@ -456,11 +465,12 @@ static int set_call(struct http_xfer *x, struct http_node *node)
 		node->plain = 0;
 		bad |= set_body(x, curl);
 	}
-	if (x->own_headers || x->auth || x->no_auth) {
+	if (x->own_headers || x->auth || x->no_auth || x->kind != HTTP_NONE) {
 		node->plain = 0;
 		x->lines = make_lines(hc, x->own_headers ? &x->headers :
 				      &hc->o.headers, x->auth ? x->auth :
-				      x->no_auth ? NULL : hc->o.auth, &bad);
+				      x->no_auth ? NULL : hc->o.auth,
+				      x->kind != HTTP_NONE, &bad);
 		SET(CURLOPT_HTTPHEADER, x->lines);
 	}
 	if (x->cls != EFFECT_READ) {

@@ -43,7 +43,8 @@ static void judge_connect(struct http_xfer *x, int os_errno)
 		snprintf(why, sizeof why, "%s", strerror(os_errno));
 		why[0] = (char)tolower((unsigned char)why[0]);
 	} else {
-		snprintf(why, sizeof why, "%s", words(x));
+		snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1,
+			 words(x));
 	}
 	err_set(&x->err, ERR_CONNECT, errno_name(os_errno),
 		"cannot connect to '%s': %s", x->hc->where, why);

@@ -7,7 +7,6 @@
 #include "bind/http_node.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -25,13 +24,14 @@ static struct loop_timer *timer;	/* owned */
 static double armed_at;		/* loop_now() when it fires */
 static double want_at = INFINITY;	/* when libcurl wants to be called */
 static int busy;		/* settle is on the stack */
+static int starving;		/* a running call may be starved */
 
 static void settle(void);
 
 /* --- sockets and timer ---------------------------------------------------------- */
-static void on_ready(void *arg, int events, int status)
+void http_curl_ready(int fd, int events, int status)
 {
-	int fd = (int)(intptr_t)arg, mask = 0, n;
+	int mask = 0, n;
 
 	if (events & LOOP_READ)
 		mask |= CURL_CSELECT_IN;
@@ -43,33 +43,33 @@ static void on_ready(void *arg, int events, int status)
 	settle();
 }
 
-static int on_socket(CURL *curl, curl_socket_t fd, int what, void *arg,
-		     void *watch)
+static void starve(struct http_xfer *x)
 {
-	struct loop_watch *w = watch;
+	x->starved = starving = 1;
+}
+
+static int on_socket(CURL *curl, curl_socket_t fd, int what, void *arg,
+		     void *mine)
+{
 	struct http_node *node = NULL;
 	int events = 0;
 
 	(void)arg;
+	(void)mine;
 	if (what == CURL_POLL_REMOVE) {
-		loop_watch_free(w);
-		curl_multi_assign(multi, fd, NULL);
+		http_sock_leave(fd);
 		return 0;
 	}
 	if (what & CURL_POLL_IN)
 		events |= LOOP_READ;
 	if (what & CURL_POLL_OUT)
 		events |= LOOP_WRITE;
-	if (!w) {
-		w = loop_watch_new(fd, on_ready, (void *)(intptr_t)fd);
-		curl_multi_assign(multi, fd, w);
-	}
-	if (w && loop_watch_set(w, events) == 0)
+	if (http_sock_want(fd, events) == 0)
 		return 0;
 	/* refusing here would end every transfer there is: only this one */
 	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
 	if (node && node->x)
-		node->x->starved = 1;
+		starve(node->x);
 	return 0;
 }
 
@@ -77,7 +77,8 @@ static int on_timer_wanted(CURLM *m, long ms, void *arg)
 {
 	(void)m;
 	(void)arg;
-	want_at = ms < 0 ? INFINITY : loop_now() + (double)ms / 1000;
+	/* 0: at once, whatever the time */
+	want_at = ms < 0 ? INFINITY : !ms ? 0 : loop_now() + (double)ms / 1000;
 	return 0;
 }
 
@@ -114,7 +115,7 @@ static void arm(void)
 			       NULL);
 	armed_at = want_at;
 	for (x = timer ? NULL : running; x; x = x->run_next)
-		x->starved = 1;
+		starve(x);
 }
 
 /* --- the end of an attempt -------------------------------------------------------- */
@@ -194,9 +195,13 @@ static void collect(struct http_xfer *x, CURL *curl)
 	double tls = seconds(curl, CURLINFO_APPCONNECT_TIME_T);
 	double first = seconds(curl, CURLINFO_STARTTRANSFER_TIME_T);
 	curl_off_t wait = 0, wire = 0;
+	curl_socket_t fd = CURL_SOCKET_BAD;
 	long made = 0, version = 0;
 
 	curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &made);
+	/* it stands, and its close callback is ours */
+	if (made && !curl_easy_getinfo(curl, CURLINFO_ACTIVESOCKET, &fd))
+		http_sock_keep(fd);
 	curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version);
 	curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &wire);
 	if (x->status == 429 || x->status == 503)
@@ -225,10 +230,11 @@ static void end_attempt(CURL *curl, CURLcode code)
 	collect(x, curl);
 	if (fault != HTTP_OK)
 		curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os);
-	snprintf(x->fault, sizeof x->fault, "%s",
-		 node->error[0] ? node->error : curl_easy_strerror(code));
-	if (fault != HTTP_OK)
+	if (fault != HTTP_OK) {
+		snprintf(x->fault, sizeof x->fault, "%s", node->error[0] ?
+			 node->error : curl_easy_strerror(code));
 		node->plain = 0;	/* its state is not worth a doubt */
+	}
 	http_curl_stop(x);
 	http_ended(x, fault, (int)os);
 }
@@ -237,8 +243,11 @@ static int end_starved(void)
 {
 	struct http_xfer *x = running;
 
+	if (!starving)
+		return 0;
 	while (x && !x->starved)
 		x = x->run_next;
+	starving = x != NULL;
 	if (!x)
 		return 0;
 	http_curl_stop(x);
@@ -262,7 +271,8 @@ static void settle(void)
 		while ((m = curl_multi_info_read(multi, &left)))
 			if (m->msg == CURLMSG_DONE)
 				end_attempt(m->easy_handle, m->data.result);
-		if (!running || want_at > loop_now() || !turns--)
+		if (!running || (want_at > 0 && want_at > loop_now()) ||
+		    !turns--)
 			break;
 		want_at = INFINITY;
 		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &n);
@@ -351,6 +361,7 @@ void http_curl_close(void)
 	if (multi)
 		curl_multi_cleanup(multi);
 	multi = NULL;
+	http_sock_release();
 	want_at = INFINITY;
 	loop_timer_free(timer);
 	timer = NULL;

@@ -1,7 +1,8 @@
 /*
  * http_push: a response as Lua sees it: status, headers, body, timing, the
- * certificate. `json` is a field that is parsed when it is first asked for: the
- * metatable's __index does it, a function that opsh.http gives.
+ * certificate. What most callers never look at is made when it is first asked for,
+ * by the metatable's __index; so is `json`, by a function that opsh.http gives.
+ * Whoever walks over a response by pairs gets all of it.
  */
 #include "bind/http.h"
 
@@ -11,6 +12,8 @@
 #include <time.h>
 
 #include "core/lx.h"
+
+#define REST "opsh.http.rest"
 
 /* --- headers ------------------------------------------------------------------- */
 /* Pushes the name in small letters. */
@@ -77,9 +80,9 @@ static const char *next_line(const char *p, const char *end,
 }
 
 /* -- headers, headers_list */
-static void push_headers(lua_State *L, const struct http_xfer *x)
+static void push_headers(lua_State *L, const char *p, size_t len)
 {
-	const char *p = x->head.data, *end = p + x->head.len, *name, *value;
+	const char *end = p + len, *name, *value;
 	size_t nlen = 0, vlen = 0;
 	int n = 0, at;
 
@@ -179,7 +182,19 @@ void http_push_certificate(lua_State *L, struct tls_seen *s)
 }
 
 /* --- the response ---------------------------------------------------------------------- */
-static void set_timing(lua_State *L, const struct http_timing *t)
+/* What the fields are made of that nobody has asked for yet. A response has it
+ * under the key `lazy`, until all of them are made. */
+struct rest {
+	struct http_timing timing;
+	struct tls_seen *seen;	/* owned reference, NULL none */
+	int version;
+	size_t head_len, url_len;
+	char text[];		/* head, URL */
+};
+
+static const char lazy;		/* its address is the key */
+
+static void push_timing(lua_State *L, const struct http_timing *t)
 {
 	lua_createtable(L, 0, 5);
 	set_num(L, "dns", t->dns);
@@ -187,23 +202,48 @@ static void set_timing(lua_State *L, const struct http_timing *t)
 	set_num(L, "tls", t->tls);
 	set_num(L, "first_byte", t->first_byte);
 	set_num(L, "total", t->total);
-	lua_setfield(L, -2, "timing");
+}
+
+static int l_rest_gc(lua_State *L)
+{
+	struct rest *r = lua_touserdata(L, 1);
+
+	tls_seen_drop(r->seen);
+	r->seen = NULL;
+	return 0;
+}
+
+static void push_rest(lua_State *L, const struct http_xfer *x)
+{
+	size_t head = x->head.len, url = x->url.len;
+	struct rest *r = lua_newuserdatauv(L, sizeof *r + head + url, 0);
+
+	r->timing = x->timing;
+	r->seen = NULL;
+	r->version = x->version;
+	r->head_len = head;
+	r->url_len = url;
+	memcpy(r->text, x->head.data, head);
+	memcpy(r->text + head, x->url.data, url);
+	if (x->seen && x->seen->n) {
+		luaL_setmetatable(L, REST);
+		r->seen = tls_seen_keep(x->seen);
+	}
 }
 
 int http_push(lua_State *L, struct http_xfer *x)
 {
-	static const char *const versions[] = { "1.0", "1.1", "2" };
-
 	if (x->cert_only) {
 		http_push_certificate(L, x->seen);
 		return 1;
 	}
-	lua_createtable(L, 0, 12);
+	lua_createtable(L, 0, 4);
+	push_rest(L, x);
+	lua_rawsetp(L, -2, &lazy);
 	lua_pushinteger(L, x->status);
 	lua_setfield(L, -2, "status");
-	push_headers(L, x);
-	lua_setfield(L, -3, "headers_list");
-	lua_setfield(L, -2, "headers");
+	lua_pushboolean(L, x->status < 400);
+	lua_setfield(L, -2, "ok");
 	if (!x->to && !x->streamed) {
 		lua_pushlstring(L, x->in.data, x->in.len);
 		lua_setfield(L, -2, "body");
@@ -213,16 +253,6 @@ int http_push(lua_State *L, struct http_xfer *x)
 		lua_pushinteger(L, (lua_Integer)x->got);
 		lua_setfield(L, -2, "size");
 	}
-	set_timing(L, &x->timing);
-	if (x->seen && x->seen->n) {
-		http_push_certificate(L, x->seen);
-		lua_setfield(L, -2, "certificate");
-	}
-	lua_pushlstring(L, x->url.data, x->url.len);
-	lua_setfield(L, -2, "url");
-	set_str(L, "version", versions[x->version]);
-	lua_pushboolean(L, x->status < 400);
-	lua_setfield(L, -2, "ok");
 	if (x->attempt - x->followed > 1) {
 		lua_pushinteger(L, x->attempt - x->followed);
 		lua_setfield(L, -2, "attempts");
@@ -231,13 +261,120 @@ int http_push(lua_State *L, struct http_xfer *x)
 	return 1;
 }
 
-/* response_index(f): f(response, name) gives the fields that are made when they
- * are asked for */
+/* --- its fields that are made when they are asked for ------------------------------------ */
+/* The value on top becomes a field of the response at 1, unless it has it. */
+static void keep(lua_State *L, const char *name)
+{
+	lua_pushstring(L, name);
+	if (lua_rawget(L, 1) != LUA_TNIL) {
+		lua_pop(L, 2);
+		return;
+	}
+	lua_pop(L, 1);
+	lua_pushstring(L, name);
+	lua_insert(L, -2);
+	lua_rawset(L, 1);
+}
+
+/* Makes the field of the response at 1: 1, or 0 when there is none such. */
+static int make(lua_State *L, const struct rest *r, const char *name)
+{
+	static const char *const versions[] = { "1.0", "1.1", "2" };
+
+	if (!strcmp(name, "headers") || !strcmp(name, "headers_list")) {
+		push_headers(L, r->text, r->head_len);
+		keep(L, "headers_list");
+		keep(L, "headers");
+	} else if (!strcmp(name, "timing")) {
+		push_timing(L, &r->timing);
+		keep(L, name);
+	} else if (!strcmp(name, "url")) {
+		lua_pushlstring(L, r->text + r->head_len, r->url_len);
+		keep(L, name);
+	} else if (!strcmp(name, "version")) {
+		lua_pushstring(L, versions[r->version]);
+		keep(L, name);
+	} else if (r->seen && !strcmp(name, "certificate")) {
+		http_push_certificate(L, r->seen);
+		keep(L, name);
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
+/* __index(response, name): upvalue 1 makes what is not made here */
+static int l_response_get(lua_State *L)
+{
+	const struct rest *r;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_settop(L, 2);
+	lua_rawgetp(L, 1, &lazy);
+	r = lua_touserdata(L, 3);
+	if (r && lua_type(L, 2) == LUA_TSTRING &&
+	    make(L, r, lua_tostring(L, 2))) {
+		lua_settop(L, 2);
+		lua_rawget(L, 1);
+		return 1;
+	}
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_pushvalue(L, 1);
+	lua_pushvalue(L, 2);
+	lua_call(L, 2, 1);
+	return 1;
+}
+
+/* Makes all fields of the response at 1. */
+static void make_all(lua_State *L)
+{
+	static const char *const names[] = {
+		"headers", "timing", "url", "version", "certificate", NULL
+	};
+	const struct rest *r;
+	int i;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	lua_rawgetp(L, 1, &lazy);
+	r = lua_touserdata(L, -1);
+	for (i = 0; r && names[i]; i++)
+		make(L, r, names[i]);
+	lua_pop(L, 1);
+	lua_pushnil(L);
+	lua_rawsetp(L, 1, &lazy);
+}
+
+/* next(response, name) */
+static int l_response_next(lua_State *L)
+{
+	lua_settop(L, 2);
+	return lua_next(L, 1) ? 2 : 0;
+}
+
+/* __pairs: all fields */
+static int l_response_pairs(lua_State *L)
+{
+	make_all(L);
+	lua_pushcfunction(L, l_response_next);
+	lua_pushvalue(L, 1);
+	return 2;
+}
+
+/* __tojson: all fields */
+static int l_response_tojson(lua_State *L)
+{
+	make_all(L);
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* response_index(f): f(response, name) gives the fields that are not made here */
 static int l_response_index(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
 	luaL_getmetatable(L, HTTP_RESPONSE);
 	lua_pushvalue(L, 1);
+	lua_pushcclosure(L, l_response_get, 1);
 	lua_setfield(L, -2, "__index");
 	return 0;
 }
@@ -256,37 +393,27 @@ static int l_response_close(lua_State *L)
 	return 0;
 }
 
-/* tostring(response) -> "200 (12 bytes)" */
-static int l_response_tostring(lua_State *L)
-{
-	lua_Integer status;
-
-	luaL_checktype(L, 1, LUA_TTABLE);
-	lua_pushliteral(L, "status");
-	lua_rawget(L, 1);
-	status = lua_tointeger(L, -1);
-	lua_pushliteral(L, "body");
-	lua_rawget(L, 1);
-	lua_pushfstring(L, "%I (%I bytes)", (LUAI_UACINT)status,
-			(LUAI_UACINT)lua_rawlen(L, -1));
-	return 1;
-}
-
 void http_open_push(lua_State *L)
 {
 	static const luaL_Reg meta[] = {
-		{ "__tostring", l_response_tostring },
+		{ "__pairs", l_response_pairs },
+		{ "__tojson", l_response_tojson },
 		{ "__close", l_response_close }, { NULL, NULL }
+	};
+	static const luaL_Reg rest[] = {
+		{ "__gc", l_rest_gc }, { NULL, NULL }
 	};
 	static const luaL_Reg funcs[] = {
 		{ "response_index", l_response_index }, { NULL, NULL }
 	};
 
+	lx_metatable(L, REST, NULL, rest);
 	lx_metatable(L, HTTP_RESPONSE, NULL, meta);
 	/* records and output take it for a table of fields, as every result */
 	luaL_getmetatable(L, HTTP_RESPONSE);
 	lua_pushliteral(L, "opsh.result");
 	lua_setfield(L, -2, "__name");
 	lua_pop(L, 1);
+	http_open_show(L);
 	lx_setfuncs(L, funcs);
 }

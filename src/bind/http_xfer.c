@@ -26,12 +26,12 @@ void http_xfer_init(struct http_xfer *x, struct http_client *hc)
 	x->max_body = hc->o.max_body;
 	x->retry.attempts = 1;
 	x->began = loop_now();
-	buf_init(&x->url);
-	buf_init(&x->text);
 	buf_init(&x->headers);
 	buf_init(&x->body);
-	buf_init(&x->head);
-	buf_init(&x->in);
+	http_spare_take(hc, &x->url);
+	http_spare_take(hc, &x->text);
+	http_spare_take(hc, &x->head);
+	http_spare_take(hc, &x->in);
 }
 
 static void forget_wait(struct http_xfer *x)
@@ -77,12 +77,12 @@ void http_xfer_release(struct http_xfer *x)
 	http_stop(x);
 	effect_abandon(&x->effect);
 	effect_abandon(&x->file_effect);
-	buf_release(&x->url);
-	buf_release(&x->text);
+	http_spare_give(x->hc, &x->in);
+	http_spare_give(x->hc, &x->head);
+	http_spare_give(x->hc, &x->text);
+	http_spare_give(x->hc, &x->url);
 	wipe(&x->headers);
 	buf_release(&x->body);
-	buf_release(&x->head);
-	buf_release(&x->in);
 	if (x->auth)
 		mem_wipe(x->auth, strlen(x->auth));
 	mem_free(x->auth);
@@ -476,7 +476,7 @@ static int redirect(struct http_xfer *x)
 
 void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno)
 {
-	struct err mine = x->err;
+	enum err_kind mine = x->err.kind;
 
 	if (x->cert_only && fault == HTTP_F_OURS && x->seen && x->seen->n) {
 		finish(x);
@@ -486,7 +486,7 @@ void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno)
 		if (fault == HTTP_F_CONNECT || fault == HTTP_F_TIMEOUT)
 			x->hc->addrs_at = -HTTP_DNS_FRESH;
 		http_judge_fault(x, fault, os_errno);
-		if (mine.kind == ERR_NONE && fault != HTTP_F_PROTOCOL &&
+		if (mine == ERR_NONE && fault != HTTP_F_PROTOCOL &&
 		    fault != HTTP_F_MEMORY && fault != HTTP_F_LIMIT &&
 		    fault != HTTP_F_TLS && fault != HTTP_F_TLS_FILE &&
 		    try_again(x)) {

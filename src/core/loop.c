@@ -203,6 +203,15 @@ int loop_watch_set(struct loop_watch *w, int events)
 	return uv_poll_start(&w->poll, uv, on_poll);
 }
 
+void loop_watch_idle(struct loop_watch *w, int idle)
+{
+	if (idle)
+		uv_unref((uv_handle_t *)&w->poll);
+	else
+		uv_ref((uv_handle_t *)&w->poll);
+	handles += idle ? -1 : 1;
+}
+
 void loop_watch_free(struct loop_watch *w)
 {
 	if (!w)

@@ -31,6 +31,8 @@ typedef void loop_watch_cb(void *arg, int events, int status);
 /* Watches fd; NULL when out of memory or the fd can't be polled. */
 struct loop_watch *loop_watch_new(int fd, loop_watch_cb *cb, void *arg);
 int loop_watch_set(struct loop_watch *w, int events);	/* 0: paused */
+/* It stays as it is, but nobody waits for it: idle != 0, once; then back. */
+void loop_watch_idle(struct loop_watch *w, int idle);
 void loop_watch_free(struct loop_watch *w);	/* before closing the fd; NULL ok */
 
 /* --- timers ------------------------------------------------------------ */

@@ -161,6 +161,24 @@ void lx_metatable(lua_State *L, const char *name, const luaL_Reg *methods,
 	lua_pop(L, 1);
 }
 
+/* "FILE:LINE", the file's name cut; snprintf is slow, and each call asks. */
+static void put_place(char *out, size_t size, const char *file, int line)
+{
+	size_t len = strlen(file), n = 0;
+	char digits[12];
+
+	do
+		digits[n++] = (char)('0' + line % 10);
+	while ((line /= 10) > 0);
+	if (len > size - n - 2)
+		len = size - n - 2;
+	memcpy(out, file, len);
+	out[len++] = ':';
+	while (n)
+		out[len++] = digits[--n];
+	out[len] = '\0';
+}
+
 void lx_where(lua_State *L, int level, char *out, size_t size)
 {
 	lua_Debug ar;
@@ -172,7 +190,7 @@ void lx_where(lua_State *L, int level, char *out, size_t size)
 		/* embedded modules are ours: say where the user called */
 		if (ar.source[0] == '=' && !strncmp(ar.source, "=opsh:", 6))
 			continue;
-		snprintf(out, size, "%s:%d", ar.short_src, ar.currentline);
+		put_place(out, size, ar.short_src, ar.currentline);
 		return;
 	}
 }

@@ -15,6 +15,69 @@
 
 #define SLOT_META "opsh.op"
 
+/* --- memory --------------------------------------------------------------- */
+#ifdef OPSH_TEST
+/* Each op is memory of its own, so that its misuse is found. */
+static struct op *take(size_t size)
+{
+	return mem_zalloc(size);
+}
+
+static void give_back(struct op *op)
+{
+	mem_free(op);
+}
+#else
+#define SIZES 4
+#define KEPT 64			/* of a size */
+
+struct spare {
+	struct spare *next;
+};
+
+/* Ops are large and short-lived: those of a few sizes are kept. */
+static struct {
+	size_t size;
+	struct spare *first;	/* owned */
+	int n;
+} spares[SIZES];
+
+static struct op *take(size_t size)
+{
+	struct spare *s;
+	int i;
+
+	for (i = 0; i < SIZES; i++) {
+		if (spares[i].size != size || !spares[i].first)
+			continue;
+		s = spares[i].first;
+		spares[i].first = s->next;
+		spares[i].n--;
+		return memset(s, 0, size);
+	}
+	return mem_zalloc(size);
+}
+
+static void give_back(struct op *op)
+{
+	struct spare *s = (struct spare *)(void *)op;
+	size_t size = op->size;
+	int i = 0;
+
+	while (i < SIZES && spares[i].size && spares[i].size != size)
+		i++;
+	if (i == SIZES || spares[i].n == KEPT) {
+		mem_free(op);
+		return;
+	}
+	spares[i].size = size;
+	spares[i].n++;
+	s->next = spares[i].first;
+	spares[i].first = s;
+}
+#endif
+
+/* --- life ------------------------------------------------------------------ */
 void op_destroy(struct op *op)
 {
 	loop_timer_free(op->timer);
@@ -23,7 +86,7 @@ void op_destroy(struct op *op)
 		*op->slot = NULL;
 	if (op->cls->release)
 		op->cls->release(op);
-	mem_free(op);
+	give_back(op);
 }
 
 /* __gc, __close of the slot: Lua lets go of the op. Raises nothing. */
@@ -68,13 +131,14 @@ struct op *op_new(lua_State *L, const struct op_class *cls, size_t size)
 	slot = lua_newuserdatauv(L, sizeof *slot, 0);
 	*slot = NULL;
 	luaL_setmetatable(L, SLOT_META);
-	op = mem_zalloc(size);
+	op = take(size);
 	if (!op) {
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory for '%s'",
 			   cls->name);
 		return NULL;
 	}
 	op->cls = cls;
+	op->size = size;
 	op->slot = (void **)slot;
 	*slot = op;
 	return op;

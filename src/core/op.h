@@ -58,6 +58,7 @@ struct op {
 					   NULL when Lua let go */
 	struct err err;			/* set: raised instead of pushing */
 	double timeout;			/* as given, for messages */
+	size_t size;			/* of the whole */
 	int *wake;			/* borrowed: a nested loop's flag */
 	unsigned started : 1;		/* the library holds it */
 	unsigned done : 1;		/* op_done was called */

@@ -133,6 +133,11 @@ async def do_echo(r, w):
     return True
 
 
+async def do_mirror(r, w):
+    reply(w, r.body, headers=[("Content-Type", r.get("content-type"))])
+    return True
+
+
 async def do_bytes(r, w):
     size = int(r.num("n", 1024))
     w.write(head(200, [("Content-Type", "text/plain")], size))

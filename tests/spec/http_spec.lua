@@ -47,7 +47,7 @@ describe("http reads", function()
 		end
 		ok(r.timing.total >= r.timing.first_byte)
 		eq(r.certificate, nil)
-		eq(tostring(r), "200 (10 bytes)")
+		eq(tostring(r), "200 text/plain (10 bytes)")
 	end))
 
 	it("parse JSON when it is asked for", H.on(function(api)
@@ -59,6 +59,53 @@ describe("http reads", function()
 			return api:get("/bytes").json
 		end)
 		ok(e.message:find("/bytes", 1, true), e.message)
+	end))
+
+	it("show the start of a text to a person", H.on(function(api)
+		local show = require "run.show"
+		local function shown(body)
+			return show.text(api:post("/mirror", { body = body, effect = "read",
+				headers = { ["Content-Type"] = "text/x" } }))
+		end
+		eq(shown "status up\n", "200 text/x (10 bytes)\nstatus up\n")
+		eq(shown "", "200 text/x (0 bytes)\n")
+		eq(shown "a\r\nb\tc\27[2Jdefghij",
+			"200 text/x (17 bytes)\na\nb\tc\\x1b[2Jdefghij\n")
+		eq(shown "tür\u{202e}abcdefghijkl",
+			"200 text/x (19 bytes)\ntür\\xe2\\x80\\xaeabcdefghijkl\n")
+		eq(shown "ab\0\1", "200 text/x (4 bytes)\n")
+		eq(shown(("x"):rep(5000)), "200 text/x (5000 bytes)\n"
+			.. ("x"):rep(2000) .. "\n.. (3000 more bytes)\n")
+		eq(shown(("y\n"):rep(100)), "200 text/x (200 bytes)\n"
+			.. ("y\n"):rep(40) .. ".. (120 more bytes)\n")
+		-- a character that begins within what is shown, and one cut in two
+		eq(shown(("é"):rep(1500)), "200 text/x (3000 bytes)\n"
+			.. ("é"):rep(1000) .. "\n.. (1000 more bytes)\n")
+		eq(show.text(api:get("/status/503")), "503 (23 bytes)\nstatus 503\nof this path\n")
+		local r <close> = api:stream "/bytes?n=10"
+		eq(show.text(r), "200 text/plain (streamed)\n")
+	end))
+
+	it("have all fields when one walks over them, or encodes them", H.on(function(api)
+		local function names(r)
+			local all = {}
+			for name in pairs(r) do all[#all + 1] = name end
+			table.sort(all)
+			return table.concat(all, " ")
+		end
+		local all = "body headers headers_list ok status timing url version"
+		eq(names(api:get "/bytes"), all)
+		local r = api:get "/bytes?n=2"
+		local headers = r.headers
+		eq(rawequal(r.headers, headers), true)
+		eq(names(r), all)
+		eq(rawequal(r.headers, headers), true)
+		eq(r.nothing, nil)
+		eq(r[1], nil)
+		local copy = json.decode(json.encode(api:get "/bytes?n=2"))
+		eq(names(copy), all)
+		eq(copy.headers["content-length"], "2")
+		eq(copy.headers_list[1], { "content-type", "text/plain" })
 	end))
 
 	it("join repeated headers and list them all", H.on(function(api)
