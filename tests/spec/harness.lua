@@ -15,6 +15,23 @@ local ONLY = os.getenv "OPSH_SPEC_ONLY"
 
 collectgarbage "restart"
 
+-- os.tmpname gives names in one folder, which goes with all that is in it at the
+-- end: what fails, as by an allocation, may keep a spec from removing its own.
+local scratch, scratched = os.tmpname(), 0
+assert(os.remove(scratch))
+assert(require("opsh.c.sys").mkdir(scratch))
+
+rawset(os, "tmpname", function()
+	scratched = scratched + 1
+	local path = ("%s/%d"):format(scratch, scratched)
+	assert(io.open(path, "w")):close()
+	return path
+end)
+
+local function sweep()
+	os.execute(("rm -rf --one-file-system '%s'"):format(scratch))
+end
+
 local stats = { passed = 0, failed = 0, skipped = 0, runs = 0 }
 local path = {}		-- names of the describes around
 local file
@@ -189,6 +206,7 @@ if type(argv) == "table" then
 				tostring(e)))
 		end
 	end
+	sweep()
 	io.stdout:write(("%d passed, %d failed, %d skipped\n"):format(stats.passed,
 		stats.failed, stats.skipped))
 	return stats.failed == 0 and 0 or 1
