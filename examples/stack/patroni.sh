@@ -15,8 +15,10 @@ patroni_up() {
 	patroni_program=$(stack_program patroni) &&
 		patroni_etcd=$(stack_program etcd) || return 1
 	patroni_scope=opsh-$(stack_secret)
-	postgres_node patroni1 && postgres_node patroni2 && patroni_folders ||
-		return 1
+	for n in 1 2; do
+		postgres_node "patroni$n" "$stack_dir/patroni$n.data/pg" || return 1
+	done
+	patroni_folders || return 1
 	for try in 1 2 3; do
 		mapfile -t patroni_ports < <(stack_free_port 6)
 		[ ${#patroni_ports[@]} -eq 6 ] || return 1
@@ -143,7 +145,7 @@ patroni_conf() {
 		  basebackup: {checkpoint: fast}
 		  pg_hba:
 	YAML
-	postgres_hba | sed 's/replicator/patroni/; s/.*/  - '"'&'"'/'
+	postgres_hba | sed "s/.*/  - '&'/"
 	echo '  parameters:'
 	# NAME = VALUE of postgresql.conf is NAME: VALUE here.
 	postgres_conf "unix_socket_directories = '$(postgres_sockets |
@@ -175,6 +177,7 @@ patroni_env() {
 		stack_put "OPSH_PATRONI${n}_PG_SUPER_URL" \
 			"postgresql://postgres:$postgres_super@$at"
 	done
+	stack_put OPSH_PG_NODE "$stack_here/lib/pg-node.sh"
 	stack_put OPSH_PATRONI_SCOPE "$patroni_scope"
 	stack_put OPSH_PATRONI_USER ops
 	stack_put OPSH_PATRONI_PASSWORD "$postgres_password"

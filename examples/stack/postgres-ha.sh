@@ -18,7 +18,7 @@ postgres_ha_up() {
 }
 
 postgres_ha_primary() {
-	postgres_node primary || return 1
+	postgres_node primary "$stack_dir/primary.data" || return 1
 	postgres_initdb primary 'wal_log_hints = on' 'wal_keep_size = 64MB' \
 		'max_slot_wal_keep_size = 512MB' 'hot_standby = on' \
 		'wal_sender_timeout = 5s' 'wal_receiver_timeout = 5s' \
@@ -45,7 +45,8 @@ postgres_ha_writes() {
 
 postgres_ha_standby() {
 	local log=$stack_dir/standby.log
-	postgres_node standby && postgres_own "$stack_dir/standby.data" || return 1
+	postgres_node standby "$stack_dir/standby.data" &&
+		postgres_own "$stack_dir/standby.data" || return 1
 	postgres_tool "$postgres_bin/pg_basebackup" -D "$stack_dir/standby.data" \
 		-d "host=$ha_primary_host port=$ha_primary user=replicator \
 connect_timeout=3" -R -X stream -c fast -C -S standby --no-sync \
@@ -158,6 +159,8 @@ postgres_ha_env() {
 			"postgresql://ops:$postgres_password@${!host}:${!port}/flights"
 		stack_put "OPSH_PG_${node^^}_SUPER_URL" \
 			"postgresql://postgres:$postgres_super@${!host}:${!port}/flights"
+		stack_put "OPSH_PG_${node^^}_CONNINFO" "port=${!port} user=postgres \
+dbname=flights password=$postgres_super host=$(postgres_conninfo "$postgres_run")"
 	done
 	stack_put OPSH_PGBOUNCER_PORT "$ha_pooler"
 	stack_put OPSH_PGBOUNCER_PID "$ha_pooler_pid"
@@ -175,6 +178,7 @@ postgres_ha_env() {
 	stack_put OPSH_PG_SUPER_PASSWORD_FILE "$stack_dir/super_password"
 	stack_put OPSH_PG_SLOT standby
 	stack_put OPSH_PG_TLS_CA "$certificates_ca"
+	stack_put OPSH_PG_NODE "$stack_here/lib/pg-node.sh"
 	stack_put OPSH_PG_WRITER "$stack_here/lib/pg-writer.sh"
 	stack_put OPSH_PG_SYNC "$ha_state"
 	[ -z "$ha_net" ] || {

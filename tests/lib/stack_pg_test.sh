@@ -18,12 +18,22 @@ take() {
 	# shellcheck source=/dev/null
 	. "$1/env"
 	set +a
+	memory "$1"
 }
 
-# traces: processes and shared memory that were not there at the start.
+# memory DIR: notes the shared memory of its servers: it must go with them.
+memory() {
+	cat "$1"/*/*.data/{,pg/}postmaster.pid 2>/dev/null |
+		awk 'NF == 2 && /^ / { print $2 }' >>"$t_tmp/memory"
+}
+
+# traces: processes and shared memory of ours that are left.
 traces() {
+	local id
 	pgrep -af -- "$t_tmp/"
-	ipcs -m | awk '/^0x/ { print $2 }' | sort | comm -13 "$t_tmp/shm" -
+	while read -r id; do
+		ipcs -m | awk -v id="$id" '$2 == id { print "shared memory " id }'
+	done <"$t_tmp/memory"
 }
 
 no_traces() {
@@ -124,6 +134,8 @@ ordinary() {
 somebody() {
 	t_is 'pair: as an ordinary user' "$(ordinary postgres-ha 'psql -XqAt \
 		"$OPSH_PGBOUNCER_URL" -c "select count(*) from flights"')" 1000
+	t_is 'patroni: as an ordinary user' "$(ordinary patroni 'psql -XqAt \
+		"$OPSH_PATRONI2_PG_URL" -c "select count(*) from flights"')" 1000
 	t_is 'postgres: as an ordinary user' "$(ordinary postgres 'psql -XqAt \
 		"$OPSH_POSTGRES_URL" -c "select count(*) from flights"')" 1000
 }
@@ -155,6 +167,8 @@ pair() {
 	t_ok 'pair: a row through the pooler arrives' t_within 10 replicated
 	t_match 'pair: the standby takes none' "$(sql "$OPSH_PG_STANDBY_URL" \
 		'insert into writes values (-2)')" '*read-only transaction*'
+	t_is 'pair: by its socket' "$(sql "$OPSH_PG_STANDBY_CONNINFO" \
+		'select current_user')" postgres
 	t_match 'pair: the admin console' "$(sql "$OPSH_PGBOUNCER_ADMIN_URL" \
 		'show databases')" "*|$OPSH_PG_PRIMARY_PORT|flights|*"
 	t_match 'pair: the pooler wants a password' "$(sql \
@@ -185,17 +199,32 @@ pair() {
 	t_match 'pair: a lost row is found' "$("$OPSH_PG_WRITER" report \
 		"$OPSH_PGBOUNCER_URL" "$t_tmp/acked")" \
 		"*lost=$(($(expr "$out" : '.*lost=\([0-9]*\)') + 1)) *"
-	started
+	rejoin
+	memory "$dir"
 	read -r pid _ <"$OPSH_PG_STANDBY_PIDFILE"
 	kill -STOP "$pid"
 	t_ok 'pair: down, one frozen, one started by others' "$t_stack" down "$dir"
+	t_match 'pair: memory was noted' "$(sort -u "$t_tmp/memory" | wc -l)" '[4-9]'
 	t_is 'pair: no trace is left' "$(traces)" ''
+}
+
+# states DATA: the different states of its processes.
+states() {
+	local pid
+	for pid in $("$OPSH_PG_NODE" pids "$1"); do
+		ps -o state= -p "$pid"
+	done | sort -u | paste -sd ' '
 }
 
 # failover: the primary is killed, the standby takes over.
 failover() {
-	kill -KILL "$OPSH_PG_PRIMARY_PID"
+	"$OPSH_PG_NODE" freeze "$OPSH_PG_PRIMARY_DIR"
+	t_is 'pair: frozen altogether' "$(states "$OPSH_PG_PRIMARY_DIR")" T
+	"$OPSH_PG_NODE" thaw "$OPSH_PG_PRIMARY_DIR"
+	t_match 'pair: and thawed' "$(states "$OPSH_PG_PRIMARY_DIR")" '[!T]*'
+	"$OPSH_PG_NODE" kill "$OPSH_PG_PRIMARY_DIR"
 	t_ok 'pair: the primary dies' t_within 5 t_gone "$OPSH_PG_PRIMARY_PID"
+	t_is 'pair: nobody of it lives' "$(states "$OPSH_PG_PRIMARY_DIR")" ''
 	t_is 'pair: promoted' "$(sql "$OPSH_PG_STANDBY_URL" \
 		'select pg_promote(true, 20)')" t
 	sed -i "s/port=$OPSH_PG_PRIMARY_PORT/port=$OPSH_PG_STANDBY_PORT/" \
@@ -205,9 +234,15 @@ failover() {
 		$(($(wc -l <"$t_tmp/acked") + 50))
 }
 
-# started: the old primary, started as an orchestrator does: its pid and the time
-# of its start in the pid file.
-started() {
+# rejoin: the old primary follows the new one, by programs of its unit, started as
+# an orchestrator does: its pid and the time of its start in the pid file.
+rejoin() {
+	local at="host=$OPSH_PG_STANDBY_HOST port=$OPSH_PG_STANDBY_PORT"
+	sql "$OPSH_PG_STANDBY_URL" checkpoint
+	t_ok 'pair: rewound' env PGPASSFILE="$OPSH_PG_PASSFILE" \
+		"$OPSH_PG_PRIMARY_BIN/pg_rewind" -D "$OPSH_PG_PRIMARY_DIR" -R \
+		--source-server="$at user=postgres dbname=postgres" --no-sync
+	sed -i '/primary_slot_name/d' "$OPSH_PG_PRIMARY_DIR/postgresql.auto.conf"
 	set -m
 	"${OPSH_PG_PRIMARY_PIDFILE%.pid}.start" </dev/null \
 		>>"$OPSH_PG_PRIMARY_LOG" 2>&1 &
@@ -215,8 +250,9 @@ started() {
 		>"$OPSH_PG_PRIMARY_PIDFILE"
 	disown
 	set +m
-	t_ok 'pair: the old primary is up again' t_within 20 eval \
-		'[ "$(sql "$OPSH_PG_PRIMARY_URL" "select 1")" = 1 ]'
+	t_ok 'pair: the old primary follows' t_within 20 eval \
+		'[ "$(sql "$OPSH_PG_STANDBY_URL" "select application_name
+		from pg_stat_replication")" = primary ]'
 }
 
 # Networks of their own, and a standby that commits wait for. A second pair stands
@@ -246,9 +282,8 @@ partition() {
 	"$cut" cut standby
 	t_match 'net: a node that is cut off is silent' \
 		"$(sql "$OPSH_PG_STANDBY_URL" 'select 1')" '*timeout expired*'
-	t_is 'net: its socket is not' "$(PGPASSWORD=$OPSH_PG_PASSWORD sql \
-		"host=$OPSH_PG_SOCKET_DIR port=$OPSH_PG_STANDBY_PORT user=ops \
-dbname=flights" 'select pg_is_in_recovery()')" t
+	t_is 'net: its socket is not' "$(sql "$OPSH_PG_STANDBY_CONNINFO" \
+		'select pg_is_in_recovery()')" t
 	"$cut" heal
 	t_ok 'net: healed' t_within 20 streams "$OPSH_PG_PRIMARY_URL" sync
 	"$cut" cut primary host
@@ -349,8 +384,8 @@ prober() {
 	"$t_stack" up "$t_tmp/probed" postgres-ha || return
 	take "$t_tmp/probed"
 	"$t_root/tests/lib/pg_prober.py" "$t_tmp/probes" \
-		"primary=$OPSH_PG_PRIMARY_SUPER_URL" \
-		"standby=$OPSH_PG_STANDBY_SUPER_URL" >"$t_tmp/verdict" &
+		"primary=$OPSH_PG_PRIMARY_CONNINFO" \
+		"standby=$OPSH_PG_STANDBY_CONNINFO" >"$t_tmp/verdict" &
 	pid=$!
 	t_reap "$pid"
 	t_ok 'prober: it writes' t_within 10 grep -q written "$t_tmp/probes"
@@ -394,7 +429,7 @@ esac\nexec %s/postgres "$@"\n' "$out" "$out" >"$fake/postgres"
 	"$t_stack" down "$dir"
 }
 
-ipcs -m | awk '/^0x/ { print $2 }' | sort >"$t_tmp/shm"
+: >"$t_tmp/memory"
 single
 somebody
 pair

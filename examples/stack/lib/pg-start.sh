@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# pg-start.sh DATA COMMAND...: becomes COMMAND, a Postgres server, when what an
-# earlier one has left of itself in the folder DATA is gone: one that was killed looks
-# alive until its parent has noticed (pid 1 may take seconds), and its last
-# backends hold its memory for a moment. Waits 15 seconds at most; must not remove
-# anything.
+# pg-start.sh DATA COMMAND...: becomes COMMAND, a Postgres server or a program that
+# starts one, when what an earlier one has left of itself in the folder DATA is gone:
+# one that was killed looks alive until its parent has noticed (pid 1 may take
+# seconds), and its last backends hold its memory for a moment. Waits 15 seconds at
+# most; must not remove anything.
 set -u
 data=$1
 shift

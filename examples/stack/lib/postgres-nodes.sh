@@ -5,11 +5,11 @@
 # namespaces (their names are in the file `net`) and one link of the machine;
 # must not touch its routes to elsewhere, nor its firewall.
 
-# postgres_node NAME: what follows runs on that node: sets postgres_enter,
+# postgres_node NAME DATA: what follows runs on that node: sets postgres_enter,
 # postgres_host, postgres_listen; makes NAME.bin, whose programs run there as the
 # servers' user, whoever calls them.
 postgres_node() {
-	local tool
+	local tool wait
 	postgres_enter=() postgres_host=127.0.0.1 postgres_listen=127.0.0.1
 	if [ -n "${ha_net:-}" ]; then
 		postgres_enter=("$(command -v nsenter)"
@@ -21,7 +21,12 @@ postgres_node() {
 	mkdir -p -- "$stack_dir/$1.bin" || return 1
 	for tool in pg_basebackup pg_checksums pg_controldata pg_ctl pg_dump \
 		pg_isready pg_rewind pg_waldump psql; do
+		# It starts a server itself.
+		wait=()
+		[ "$tool" != pg_rewind ] ||
+			wait=("$stack_here/lib/pg-start.sh" "$2")
 		postgres_script "$stack_dir/$1.bin/$tool" \
+			${wait[0]+"${wait[@]}"} \
 			${postgres_enter[0]+"${postgres_enter[@]}"} \
 			${postgres_as[0]+"${postgres_as[@]}"} \
 			"$postgres_bin/$tool" || return 1

@@ -139,7 +139,7 @@ postgres_hba() {
 		'local replication all scram-sha-256' \
 		'hostssl all "opsh-client" all cert' \
 		'host all all all scram-sha-256' \
-		'host replication replicator all scram-sha-256'
+		'host replication all all scram-sha-256'
 }
 
 # postgres_certificate DATA: the good one, as the server's own files.
@@ -280,6 +280,11 @@ postgres_escape() {
 	done
 }
 
+# postgres_conninfo TEXT: as a value in libpq's NAME=VALUE form.
+postgres_conninfo() {
+	printf "'%s'" "$(printf '%s' "$1" | sed "s/[\\\\']/\\\\&/g")"
+}
+
 # postgres_target NAME USER PASSWORDFILE ADDRESS FIELD...
 postgres_target() {
 	printf '\t\t%s = { kind = "postgres",\n' "$1"
@@ -332,7 +337,8 @@ postgres_memory_down() {
 		[ -f "$file" ] || continue
 		read -r key id < <(sed -n 7p "$file")
 		[ -n "$id" ] || continue
-		ipcs -m -i "$id" >/dev/null 2>&1 && ipcrm -m "$id" 2>/dev/null
+		grep -q "^ *$key  *$id " /proc/sysvipc/shm 2>/dev/null &&
+			ipcrm -m "$id"
 	done
 	return 0
 }
