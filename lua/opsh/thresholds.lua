@@ -210,7 +210,8 @@ end
 ---@return opsh.threshold.row[]
 function M.by_prometheus(server, list, opts)
 	opts = opts or {}
-	local now = opts.now or os.time()
+	-- rounded up: the last step would miss what was scraped in this second
+	local now = opts.now or os.time() + 1
 	return task.map(list, { limit = 4 }, function(t)
 		local bad = unfit(t)
 		if bad then return bad end

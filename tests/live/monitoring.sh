@@ -5,6 +5,8 @@
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=../lib/test.sh
 . "$here/../lib/test.sh"
+# shellcheck source=../lib/witness.sh
+. "$here/../lib/witness.sh"
 OPSH=${OPSH:-$t_root/build/release/opsh}
 export XDG_STATE_HOME=$t_tmp/state
 t_up nginx prometheus
@@ -63,6 +65,20 @@ t_match "... the one that breaks its limit" "$out" "*low * critical *"
 t_match "... the one that holds" "$out" "*high * ok *"
 out=$(o --targets "$t_tmp/pages.lua" plan monitoring/check window=0.5s)
 t_match "a plan has nothing to write" "$out" "*plan: nothing to write*"
+opsh=$OPSH out=$t_tmp/out err=$t_tmp/err
+mkdir "$t_tmp/cwd"
+cd "$t_tmp/cwd" || exit 1
+before=$(files "$t_tmp/cwd" "$t_tmp"/*.lua)
+export OPSH_TARGETS=$t_tmp/fine.lua
+plan_only monitoring/check only=up
+for name in bad pages; do
+	OPSH_TARGETS=$t_tmp/$name.lua
+	plan_exit=1 plan_only monitoring/check window=0.5s
+done
+unset OPSH_TARGETS
+t_is "plans: files are as they were" "$(files "$t_tmp/cwd" "$t_tmp"/*.lua)" \
+	"$before"
+cd "$t_root" || exit 1
 out=$(o --targets "$t_tmp/pages.lua" run monitoring/check only=nothing); rc=$?
 t_is "a threshold that is not there: exit" "$rc" 3
 t_match "... is named" "$out" "*no threshold 'nothing'*"

@@ -6,6 +6,8 @@
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
+# shellcheck source=../lib/witness.sh
+. "$t_here/witness.sh"
 
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out err=$t_tmp/err
@@ -165,6 +167,15 @@ t_is 'a good file: exit' "$rc" 0
 o run tls/expiry --targets "$t_tmp/empty.lua"
 t_is 'nothing to check: exit' "$rc" 3
 t_match 'says what to give' "$(cat "$err")" '*addresses=HOST:PORT*'
-o plan tls/expiry --targets "$t_tmp/good.lua"
-t_is 'a plan reads too: exit' "$rc" 0
+
+# --- a plan ----------------------------------------------------------------------
+before=$(files "$t_tmp/pem" "$t_tmp"/*.lua)
+export OPSH_TARGETS=$t_tmp/good.lua
+plan_only tls/expiry
+plan_exit=1 plan_only tls/expiry addresses=127.0.0.1:1 \
+	"files=$t_tmp/pem/**/*.pem"
+OPSH_TARGETS=$t_tmp/all.lua
+plan_exit=1 plan_only tls/expiry timeout=1
+t_is 'plans: files are as they were' "$(files "$t_tmp/pem" "$t_tmp"/*.lua)" \
+	"$before"
 t_done
