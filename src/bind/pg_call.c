@@ -403,6 +403,39 @@ static int do_begin(lua_State *L, struct pg_call *call)
 	return 1;
 }
 
+/* begin(call, options) -> call when it is to be sent, or the stand-in */
+static int l_begin(lua_State *L)
+{
+	struct pg_call *call = lua_touserdata(L, 1);
+
+	if (do_begin(L, call))
+		lua_pushlightuserdata(L, call);
+	return 1;
+}
+
+/* As do_begin, and a refusal gives the connection back at once. */
+static int begin(lua_State *L, struct pg_call *call)
+{
+	int opts = call->opts, rc;
+
+	luaL_checkstack(L, 4, NULL);
+	lua_pushcfunction(L, l_begin);
+	lua_pushlightuserdata(L, call);
+	if (opts)
+		lua_pushvalue(L, opts);
+	call->opts = opts ? 2 : 0;
+	rc = lua_pcall(L, opts ? 2 : 1, 1, 0);
+	call->opts = opts;
+	if (rc) {
+		give_back(call);
+		lua_error(L);
+	}
+	if (lua_touserdata(L, -1) != (void *)call)
+		return 0;
+	lua_pop(L, 1);
+	return 1;
+}
+
 /* --- the result --------------------------------------------------------------------------- */
 static void push_notices(lua_State *L, const struct pg_call *c)
 {
@@ -517,7 +550,7 @@ static int call_k(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	while (call->stage != PG_S_END) {
 		if (call->stage == PG_S_BEGIN) {
-			if (!do_begin(L, call)) {
+			if (!begin(L, call)) {
 				give_back(call);
 				return 1;
 			}
@@ -532,6 +565,8 @@ static int call_k(lua_State *L, int status, lua_KContext ctx)
 
 int pg_call_go(lua_State *L, struct pg_call *call)
 {
+	if (call->how == PG_QUERY && is_write(call))
+		refuse_write(L, call);
 	return call_k(L, LUA_OK, (lua_KContext)call);
 }
 

@@ -99,8 +99,6 @@ corpus.read = {
 	"copy (select * from t) to stdout with (format csv, header)",
 	"declare c cursor for select * from t",
 	"set local statement_timeout = '5s'",
-	"set transaction isolation level repeatable read",
-	"set transaction read only",
 	"select set_config('statement_timeout', '5s', true)",
 	"select current_setting('work_mem'), pg_backend_pid(), version()",
 	"select pg_is_in_recovery(), pg_current_wal_lsn(), pg_walfile_name('0/1')",
@@ -129,6 +127,13 @@ corpus.read = {
 	"select 1 where 1 = 1 or 'x' = 'for update'",
 	"select \"update\" from (select 1 as \"update\") \"delete\"",
 	"select 1 as \"for\", 2 as \"into\"",
+}
+
+-- Reads too, but the server takes them only before a transaction's first query.
+corpus.first = {
+	"set transaction isolation level repeatable read",
+	"set transaction read only",
+	"set transaction deferrable",
 }
 
 -- Judged a write, no worse.

@@ -118,6 +118,7 @@ static void test_corpus(void **state)
 	if (luaL_dofile(L, "tests/spec/sql_corpus.lua"))
 		fail_msg("%s", lua_tostring(L, -1));
 	class_of_list(L, "read", "read", 60);
+	class_of_list(L, "first", "read", 3);
 	class_of_list(L, "write", "write", 60);
 	class_of_list(L, "destructive", "destructive", 60);
 	class_of_list(L, "leaks", NULL, 45);
