@@ -11,7 +11,8 @@ trap 'rm -f -- "$out"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for test in run.sh cli_test.sh tls.sh compose.sh monitoring.sh; do
+for test in run.sh cli_test.sh tls.sh compose.sh monitoring.sh \
+	postgres_plan.sh; do
 	"$here/$test" >"$out" 2>&1 </dev/null
 	rc=$?
 	sed '$d' "$out"
