@@ -12,7 +12,6 @@
 #include "core/lx.h"
 #include "core/utf8.h"
 
-#define SHOWN_MAX 160		/* bytes of the line that is shown */
 
 /* Prefixes of SQLSTATE, the longest first. */
 static const struct {
@@ -213,40 +212,16 @@ void pg_error_text(struct err *e, enum err_phase phase, const char *where,
 /* The line of the text that the character `position` is in, and a caret. */
 static void push_place(lua_State *L, const char *sql, size_t len, int position)
 {
-	size_t at = 0, from, to, i;
-	int n = 1, column = 0, line = 1;
-	luaL_Buffer b;
+	char caret[PG_SQL_CARET];
+	size_t at = 0;
 	uint32_t cp;
+	int n, w;
 
-	for (; n < position && at < len; n++) {
-		int w = utf8_next(sql + at, len - at, &cp);
-
+	for (n = 1; n < position && at < len; n++) {
+		w = utf8_next(sql + at, len - at, &cp);
 		at += w > 0 ? (size_t)w : 1;
 	}
-	for (from = at; from && sql[from - 1] != '\n' && at - from < SHOWN_MAX;)
-		from--;
-	while (from < at && ((unsigned char)sql[from] & 0xc0) == 0x80)
-		from++;
-	for (to = at; to < len && sql[to] != '\n' && to - from < SHOWN_MAX;)
-		to++;
-	while (to < len && ((unsigned char)sql[to] & 0xc0) == 0x80)
-		to++;
-	for (i = 0; i < from; i++)
-		line += sql[i] == '\n';
-	for (i = from; i < at; i++)
-		column += ((unsigned char)sql[i] & 0xc0) != 0x80;
-	luaL_buffinit(L, &b);
-	lua_pushfstring(L, "line %d: ", line);
-	column += (int)lua_rawlen(L, -1);
-	luaL_addvalue(&b);
-	for (i = from; i < to; i++)
-		luaL_addchar(&b, sql[i] == '\t' || sql[i] == '\r' ? ' ' :
-			     sql[i]);
-	luaL_addchar(&b, '\n');
-	for (; column > 0; column--)
-		luaL_addchar(&b, ' ');
-	luaL_addchar(&b, '^');
-	luaL_pushresult(&b);
+	lua_pushlstring(L, caret, pg_sql_caret(sql, len, (long)at, caret));
 }
 
 static void set_text(lua_State *L, const char *name, const char *value)

@@ -10,7 +10,6 @@
 
 #include <stddef.h>
 
-#include "core/buf.h"
 #include "effect/effect.h"
 
 #define PG_SQL_MAX (2u << 20)		/* bytes of one text; more is an error */
@@ -79,7 +78,9 @@ void pg_sql_free(struct pg_sql_verdict *verdict);
  */
 extern const char pg_sql_lookup[];
 
-/* Adds "line N: TEXT", a newline, and a caret under the byte at `place`. */
-void pg_sql_caret(const char *text, size_t len, long place, struct buf *out);
+#define PG_SQL_CARET 640
+/* "line N: TEXT", a newline, and a caret under the byte at `place`; the length. */
+size_t pg_sql_caret(const char *text, size_t len, long place,
+		    char out[PG_SQL_CARET]);
 
 #endif

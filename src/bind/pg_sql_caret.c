@@ -4,83 +4,109 @@
  * place, what can't be shown is a "?". Knows no SQL.
  */
 #include "bind/pg_sql.h"
+
+#include <stdio.h>
+#include <string.h>
+
 #include "core/utf8.h"
 
-#define BEFORE 50			/* columns kept on either side */
+#define BEFORE 50			/* characters kept on either side */
 #define AFTER 30
 #define CUT "..."
 
-/* One character's bytes and columns. A tab is shown as a space. */
-static size_t step(const char *text, size_t len, size_t at, int *width)
+struct line {
+	char *text;			/* borrowed */
+	size_t len, columns;
+};
+
+/* One character's bytes. */
+static size_t step(const char *text, size_t len, size_t at)
 {
 	uint32_t cp;
 	int n = utf8_next(text + at, len - at, &cp);
 
-	*width = n && cp != '\t' && utf8_shows(cp) ? utf8_width(cp) : 1;
 	return n ? (size_t)n : 1;
 }
 
-/* Where to begin so that at most BEFORE columns stand before the place. */
+/* What can't be shown is a "?", a tab a space. */
+static void add_char(struct line *out, const char *text, size_t len, size_t at,
+		     size_t n)
+{
+	uint32_t cp;
+	int shows = utf8_next(text + at, len - at, &cp) && utf8_shows(cp);
+
+	if (shows) {
+		memcpy(out->text + out->len, text + at, n);
+		out->len += n;
+		out->columns += (size_t)utf8_width(cp);
+	} else {
+		out->text[out->len++] = text[at] == '\t' ? ' ' : '?';
+		out->columns++;
+	}
+}
+
+static void add_text(struct line *out, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(out->text + out->len, text, n);
+	out->len += n;
+	out->columns += n;
+}
+
+/* Where to begin so that at most BEFORE characters stand before the place. */
 static size_t begin(const char *text, size_t from, size_t at)
 {
-	int columns = 0, width;
-	size_t p;
+	size_t p, n = 0;
 
-	for (p = from; p < at; ) {
-		p += step(text, at, p, &width);
-		columns += width;
-	}
-	for (p = from; p < at && columns > BEFORE; columns -= width)
-		p += step(text, at, p, &width);
+	for (p = from; p < at; p += step(text, at, p))
+		n++;
+	for (p = from; n > BEFORE; n--)
+		p += step(text, at, p);
 	return p;
 }
 
-static void add_shown(struct buf *out, const char *text, size_t len, size_t at,
-		      size_t n)
+static int ends(const char *text, size_t len, size_t p)
 {
-	uint32_t cp;
-
-	if (text[at] == '\t')
-		buf_addc(out, ' ');
-	else if (utf8_next(text + at, len - at, &cp) && utf8_shows(cp))
-		buf_add(out, text + at, n);
-	else
-		buf_addc(out, '?');
+	return p == len || text[p] == '\n' ||
+		(text[p] == '\r' && (p + 1 == len || text[p + 1] == '\n'));
 }
 
-void pg_sql_caret(const char *text, size_t len, long place, struct buf *out)
+size_t pg_sql_caret(const char *text, size_t len, long place,
+		    char out[PG_SQL_CARET])
 {
-	size_t at = place < 0 ? 0 : (size_t)place, from = 0, p, n, head;
-	int line = 1, width, column = 0, after = 0;
+	size_t at = place < 0 ? 0 : (size_t)place, from = 0, p, n, column;
+	struct line line = { out, 0, 0 };
+	char head[32];
+	int number = 1, after = 0;
 
 	if (at > len)
 		at = len;
 	for (p = 0; p < at; p++) {
 		if (text[p] == '\n') {
-			line++;
+			number++;
 			from = p + 1;
 		}
 	}
-	head = out->len;
-	buf_addf(out, "line %d: ", line);
+	snprintf(head, sizeof head, "line %d: ", number);
+	add_text(&line, head);
 	p = begin(text, from, at);
 	if (p > from)
-		buf_adds(out, CUT);
-	column = (int)(out->len - head);
-	for (; p < len && text[p] != '\n' && after < AFTER; p += n) {
-		n = step(text, len, p, &width);
-		if (text[p] == '\r' && (p + 1 == len || text[p + 1] == '\n'))
-			break;
-		add_shown(out, text, len, p, n);
+		add_text(&line, CUT);
+	column = line.columns;
+	for (; !ends(text, len, p) && after < AFTER; p += n) {
+		n = step(text, len, p);
+		after += p >= at;
+		add_char(&line, text, len, p, n);
 		if (p < at)
-			column += width;
-		else
-			after += width;
+			column = line.columns;
 	}
-	if (after >= AFTER && p < len && text[p] != '\n' && text[p] != '\r')
-		buf_adds(out, CUT);
-	buf_addc(out, '\n');
-	while (column-- > 0)
-		buf_addc(out, ' ');
-	buf_addc(out, '^');
+	if (!ends(text, len, p))
+		add_text(&line, CUT);
+	add_text(&line, "\n");
+	memset(out + line.len, ' ', column);
+	line.len += column;
+	out[line.len++] = '^';
+	out[line.len] = 0;
+	return line.len;
 }

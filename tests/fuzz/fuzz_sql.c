@@ -60,7 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *text = (const char *)data;
 	struct pg_sql_verdict v;
 	struct buf copy = BUF_INIT;
+	char caret[PG_SQL_CARET];
 	int rc, cls;
+	size_t n;
 
 	buf_add(&copy, text, size);
 	rc = pg_sql_judge(text, size, &v);
@@ -76,10 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cls = class_within("explain (costs off) ", text, size, "\n");
 		check(cls <= EFFECT_READ, "EXPLAIN", copy.data);
 	}
-	buf_clear(&copy);
-	pg_sql_caret(text, size, v.error_at < 0 ? (long)size / 2 : v.error_at,
-		     &copy);
-	check(copy.len > 8 && copy.data[copy.len - 1] == '^', "caret", copy.data);
+	n = pg_sql_caret(text, size, v.error_at < 0 ? (long)size / 2 : v.error_at,
+			 caret);
+	check(n > 9 && n < sizeof caret && caret[n - 1] == '^', "caret", caret);
 	pg_sql_free(&v);
 	buf_release(&copy);
 	return 0;

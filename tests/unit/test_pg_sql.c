@@ -17,6 +17,7 @@
 #include "bind/pg_sql.h"
 #include "bind/pg_sql_func.h"
 #include "bind/pg_sql_tree.h"
+#include "core/buf.h"
 #include "core/mem.h"
 
 static int judge(const char *text, struct pg_sql_verdict *v)
@@ -218,11 +219,11 @@ static void test_errors(void **state)
 
 static void caret_is(const char *text, long at, const char *expected)
 {
-	struct buf b = BUF_INIT;
+	char out[PG_SQL_CARET];
+	size_t n = pg_sql_caret(text, strlen(text), at, out);
 
-	pg_sql_caret(text, strlen(text), at, &b);
-	assert_string_equal(b.data, expected);
-	buf_release(&b);
+	assert_int_equal(n, strlen(out));
+	assert_string_equal(out, expected);
 }
 
 static void test_caret(void **state)
