@@ -42,11 +42,17 @@ function holder.me(playbook)
 	return {
 		owner = tostring(sys.getenv "USER" or "uid " .. sys.euid()),
 		host = sys.hostname(), run = run, playbook = playbook,
-		step = session.step, since = wall(0), pid = pid,
+		step = session.step, since = wall(0), heartbeat = wall(0), pid = pid,
 		start = start_of(pid), boot = boot_id(), space = pid_space(),
 		nonce = ("%s.%d.%d"):format(run, pid,
 			math.floor(require("opsh.c.task").now() * 1e6)),
 	}
+end
+
+---We are still there, and in this step.
+---@param me table
+function holder.beat(me)
+	me.step, me.heartbeat = session.step, wall(0)
 end
 
 ---A holder as stores give it: the record and what the store knows of it.

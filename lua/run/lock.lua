@@ -83,11 +83,11 @@ local function busy(name, h)
 end
 
 -- What a store's address, or who its server says it is, has in common with a
--- target's: a standby has its primary's system_identifier.
+-- target's: a standby has its primary's system identifier.
 local function same_server(a, b)
 	if a == b or a:kind() ~= b:kind() then return a == b end
 	local function cluster(t)
-		return (t:identity() or ""):match "system_identifier=(%S+)"
+		return (t:identity() or ""):match "system=(%d+)"
 	end
 	return a:name() == b:name() or a:identity() ~= nil
 		and a:identity() == b:identity() or cluster(a) ~= nil
@@ -162,7 +162,7 @@ end
 -- Asks the store; renew: and makes the lease longer.
 local function ask(held, renew)
 	local sent = ctask.now()
-	held.me.step = session.step
+	holder.beat(held.me)
 	local ok, yes, h = pcall(function()
 		if renew then
 			return held.store:renew(held.name, held.token, held.me, held.ttl)

@@ -416,22 +416,55 @@ describe("store file", function()
 	end)
 end)
 
-if os.getenv "OPSH_REDIS_URL" then
-	local definition = require "run.target"
-	local function client()
-		local t = definition.read({ fail = error }, "store",
-			{ url = os.getenv "OPSH_REDIS_URL" }, require "opsh.secret")
-		return (require("run.targets").open(t))
-	end
+local function client(url)
+	local t = require("run.target").read({ fail = error }, "store",
+		{ url = url }, require "opsh.secret")
+	return (require("run.targets").open(t))
+end
+
+local redis, postgres = os.getenv "OPSH_REDIS_URL",
+	os.getenv "OPSH_POSTGRES_SUPER_URL"
+
+if redis then
 	suite("redis", function()
 		local prefix = ("spec:%d:%d:"):format(sys.pid(),
 			math.floor(ctask.now() * 1e6))
 		local open = require "run.lock.redis"
-		return open({ prefix = prefix }, client()),
-			open({ prefix = prefix }, client())
+		return open({ prefix = prefix }, client(redis)),
+			open({ prefix = prefix }, client(redis))
 	end)
 else
 	skip("store redis", "OPSH_REDIS_URL is not set")
+end
+
+if postgres then
+	local open = require "run.lock.postgres"
+	local n = 0
+	suite("postgres", function()
+		n = n + 1
+		local prefix = ("public.spec_%d_%d_"):format(sys.pid(), n)
+		return open({ prefix = prefix }, client(postgres)),
+			open({ prefix = prefix }, client(postgres))
+	end)
+
+	describe("store postgres", function()
+		it("has no lock before its table is there", function()
+			local a = open({ prefix = ("none_%d_"):format(sys.pid()) },
+				client(postgres))
+			eq(a:read "thing", nil)
+			eq(a:list(), {})
+		end)
+
+		it("takes only what can begin a table's name", function()
+			for _, prefix in ipairs { "a b", "x;--", "a.b.c", "", "1" } do
+				if prefix ~= "" then
+					raises("config", open, { prefix = prefix }, {})
+				end
+			end
+		end)
+	end)
+else
+	skip("store postgres", "OPSH_POSTGRES_SUPER_URL is not set")
 end
 
 -- A run's lock -------------------------------------------------------------------------
