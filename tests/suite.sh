@@ -74,7 +74,7 @@ group live 1500 tests/live/all.sh
 group services 600 tests/live/services.sh
 group rabbitmq 400 tests/live/rabbitmq.sh
 group kubernetes 1500 tests/live/kubernetes.sh
-group lock 200 tests/live/lock.sh
+group lock 400 tests/live/lock.sh
 group resume 180 tests/live/resume.sh
 group readme 120 tests/live/readme.sh
 group install 120 tests/live/install.sh

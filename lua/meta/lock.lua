@@ -51,10 +51,11 @@ function lock.unreachable(why) end
 ---@return {resource: string, store: string, token: integer, ttl: number, left: number, age: number, lost?: string, unreachable?: string}? state age: seconds since what was confirmed was asked
 function lock.state() end
 
----Holds the flock(2) of a file until it is closed; the file is made when it is
----missing. Raises kind io.
----@param path string
----@return userdata? guard closable; nil when another process holds it
-function lock.guard(path) end
+---Gives a file another name as well, unless that one is taken (link(2)): of many
+---processes at once one does. Raises kind io.
+---@param from string
+---@param to string
+---@return boolean ours
+function lock.claim(from, to) end
 
 return lock

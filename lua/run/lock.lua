@@ -24,11 +24,12 @@ function lock.ttl()
 	return session.config().lock.ttl or TTL
 end
 
--- A client that nobody else uses, with deadlines that leave time for another try.
+-- A client that nobody else uses, with deadlines that leave time for another try
+-- within a lease, unless that is short.
 local function connect(target)
 	local options = {}
 	for k, v in pairs(target.options) do options[k] = v end
-	local patience = math.min(5, math.max(0.5, lock.ttl() / 3))
+	local patience = math.min(5, math.max(3, lock.ttl() / 3))
 	options.timeout = math.min(options.timeout or patience, patience)
 	options.connect_timeout = math.min(options.connect_timeout or patience,
 		patience)

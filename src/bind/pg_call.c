@@ -11,6 +11,7 @@
 
 #include "core/lx.h"
 #include "core/mem.h"
+#include "effect/lock.h"
 #include "effect/withheld.h"
 
 #define MAX_TRIES 3
@@ -296,6 +297,8 @@ static int do_identity(lua_State *L, struct pg_call *call)
 	struct err e;
 
 	if (!call->asked) {
+		if (is_write(call))
+			lock_ready(L);	/* it may turn the loop: not below */
 		if (!stale(call))
 			return 1;
 		ask(L, call, send_identity);

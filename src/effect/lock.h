@@ -35,7 +35,7 @@ int lock_is_own(int label);
 const char *lock_resource(void);	/* "" none is held */
 
 /* `opsh.c.lock`: hold drop state label keeper next confirm lose unreachable
- * guard. [-0, +1, m] */
+ * claim. [-0, +1, m] */
 int luaopen_opsh_c_lock(lua_State *L);
 
 #endif

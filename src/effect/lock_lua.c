@@ -1,14 +1,12 @@
 /*
  * lock_lua: the lock as its keeper (lua/run/lock.lua) sees it, module
  * opsh.c.lock: taking the lease over, the keeper's task and its wait, reports of
- * the store, and the guard of a file that is a store. Private; playbooks can't
- * require it.
+ * the store, and the one step of a store of files that only one process can do.
+ * Private; playbooks can't require it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "core/loop.h"
@@ -236,49 +234,19 @@ static int l_state(lua_State *L)
 	return 1;
 }
 
-/* --- a file that is a store --------------------------------------------------------- */
-#define GUARD_META "opsh.lock.guard"
-
-static int l_guard_close(lua_State *L)
+/* --- files that are a store ----------------------------------------------------------- */
+/* claim(from, to) -> is it ours? Gives the file `from` the name `to` as well, unless
+ * that one is taken: link(2), which one process does and no other. Raises kind
+ * io. */
+static int l_claim(lua_State *L)
 {
-	int *fd = luaL_checkudata(L, 1, GUARD_META);
+	const char *from = lx_checkcstr(L, 1), *to = lx_checkcstr(L, 2);
+	int failed = link(from, to), saved = errno;
 
-	if (*fd >= 0)
-		close(*fd);	/* lets go of the flock */
-	*fd = -1;
-	return 0;
-}
-
-/* guard(path) -> what holds the file's flock until it is closed; nil when another
- * process has it. The file is made when it is missing. Raises kind io. */
-static int l_guard(lua_State *L)
-{
-	static const luaL_Reg meta[] = {
-		{ "__gc", l_guard_close }, { "__close", l_guard_close },
-		{ NULL, NULL }
-	};
-	const char *path = lx_checkcstr(L, 1);
-	int *fd, saved;
-
-	lx_metatable(L, GUARD_META, NULL, meta);
-	fd = lua_newuserdatauv(L, sizeof *fd, 0);
-	*fd = -1;
-	luaL_setmetatable(L, GUARD_META);
-	*fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
-	if (*fd < 0) {
-		saved = errno;
-		err_raisef(L, ERR_IO, "", "cannot open '%s': %s", path,
+	if (failed && saved != EEXIST)
+		err_raisef(L, ERR_IO, "", "cannot make '%s': %s", to,
 			   strerror(saved));
-	}
-	if (flock(*fd, LOCK_EX | LOCK_NB)) {
-		saved = errno;
-		close(*fd);
-		*fd = -1;
-		if (saved != EWOULDBLOCK)
-			err_raisef(L, ERR_IO, "", "cannot lock '%s': %s", path,
-				   strerror(saved));
-		lua_pushnil(L);
-	}
+	lua_pushboolean(L, !failed);
 	return 1;
 }
 
@@ -289,7 +257,7 @@ int luaopen_opsh_c_lock(lua_State *L)
 		{ "label", l_label }, { "keeper", l_keeper },
 		{ "next", l_next }, { "confirm", l_confirm },
 		{ "lose", l_lose }, { "unreachable", l_unreachable },
-		{ "guard", l_guard }, { NULL, NULL }
+		{ "claim", l_claim }, { NULL, NULL }
 	};
 
 	luaL_newlib(L, funcs);

@@ -2,11 +2,12 @@
 """Races for one lock: two to four opsh processes at once, of which one may write.
 Owns its folder, the processes that it starts, and the keys of its resources.
 
-    lock_races.py OPSH TARGETS DIR REDIS_PORT PLAIN STOPPED KILLED
+    lock_races.py OPSH STORE REDIS_PORT PLAIN STOPPED KILLED
 
-TARGETS: a targets file with `cache` (the witness) and the lock's store. PLAIN
-races; STOPPED: the holder gets SIGSTOP, another takes the lock, the first wakes;
-KILLED: the holder gets kill -9. Each writer appends its token to a file and,
+STORE.lua, STORE-long.lua: targets files with `cache` (the witness) and the lock's
+store, its leases short and long; STORE-races: a folder for it. PLAIN races;
+STOPPED: the holder gets SIGSTOP, another takes the lock, the first wakes; KILLED:
+the holder gets kill -9. Each writer appends its token to a file and,
 behind a fence that refuses a token smaller than the greatest seen, to a list in
 Redis. Last line: what was raced; exit 1 when anything was not as it has to be.
 """
@@ -60,17 +61,18 @@ class Bad(Exception):
 
 class Race:
     def __init__(self, args, name):
-        self.opsh, self.targets, self.dir, self.port = args
+        self.opsh, self.targets, self.port = args
+        self.dir = self.targets + "-races"
         self.name = name
         self.file = os.path.join(self.dir, name)
         self.all = []
         self.fenced = False
 
-    def start(self, n, nap, fence=False):
+    def start(self, n, nap, fence=False, lease=""):
         err = open(f"{self.file}.err{len(self.all)}", "wb")
         process = subprocess.Popen(
-            [self.opsh, "--targets", self.targets, "run", self.dir + "/race.lua",
-             f"file={self.file}", f"n={n}", f"nap={nap}",
+            [self.opsh, "--targets", self.targets + lease + ".lua", "run",
+             self.dir + "/race.lua", f"file={self.file}", f"n={n}", f"nap={nap}",
              f"fence={'true' if fence else 'false'}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=err,
             env=dict(os.environ, RACE=self.name))
@@ -135,7 +137,7 @@ class Race:
         """Whoever wins writes all of its lines, and nobody between them."""
         n = 3
         for _ in range(random.randint(2, 4)):
-            self.start(n, 0)
+            self.start(n, 0, lease="-long")
         for process in self.all:
             self.end(process)
         won = [p for p in self.all if p.returncode == 0]
@@ -211,11 +213,12 @@ def run(args, kind, name):
 
 
 def main():
-    args, counts = sys.argv[1:5], [int(n) for n in sys.argv[5:8]]
-    with open(args[2] + "/race.lua", "w", encoding="ascii") as f:
+    args, counts = sys.argv[1:4], [int(n) for n in sys.argv[4:7]]
+    os.mkdir(args[1] + "-races")
+    with open(args[1] + "-races/race.lua", "w", encoding="ascii") as f:
         f.write(PLAYBOOK)
     jobs, bad, fenced = [], [], 0
-    store = os.path.basename(args[2])
+    store = os.path.basename(args[1])
     # those that wait for a lease to end go beside the others
     with concurrent.futures.ThreadPoolExecutor(2) as quick, \
             concurrent.futures.ThreadPoolExecutor(8) as slow:

@@ -246,7 +246,6 @@ describe("the module", function()
 			ttl = 5, sent = 0 })
 		raises("at most", clock.hold, { resource = ("x"):rep(300), store = "s" })
 		raises("no lock is held", clock.keeper, function() end)
-		raises("io", clock.guard, "/no/such/folder/x")
 		run(function()
 			local _ <close> = hold(30, 0, function() end)
 			raises("holds lock 'thing' already", clock.hold, { resource = "x",
@@ -254,16 +253,14 @@ describe("the module", function()
 		end)
 	end)
 
-	it("lets one have a file's guard", function()
+	it("lets one claim a name", function()
 		local path = temp()
-		local g = clock.guard(path)
-		ok(g)
-		eq(clock.guard(path), nil)
-		getmetatable(g)	-- protected
-		do local _ <close> = g end
-		local again <close> = ok(clock.guard(path))
-		ok(again)
+		ok(sys.save(path, "x"))
+		eq(clock.claim(path, path .. ".1"), true)
+		eq(clock.claim(path, path .. ".1"), false)
+		raises("cannot make", clock.claim, path .. ".none", path .. ".2")
 		os.remove(path)
+		os.remove(path .. ".1")
 	end)
 end)
 
@@ -359,36 +356,61 @@ suite("file", function()
 end)
 
 describe("store file", function()
-	it("refuses a damaged file, goes on after a killed process", function()
+	it("refuses a damaged file", function()
 		run(function()
 			local dir = temp()
 			local _ <close> = removed(dir)
 			local a = require "run.lock.file" { path = dir }
 			ok(a:acquire("thing", me(), 30))
-			local f = io.open(dir .. "/thing.lock.new", "w")
-			f:write "half"
-			f:close()
-			local h = a:read "thing"
-			ok(a:release("thing", h.token, h.nonce))
-			f = io.open(dir .. "/thing.lock", "w")
-			f:write "{"
-			f:close()
-			local e = raises("io", a.acquire, a, "thing", me(), 30)
-			ok(e.message:find "cannot read lock file", e.message)
-			eq(sys.stat(dir .. "/../no/thing.lock"), nil)
+			for _, text in ipairs { "{", "[]", '{"token":"1"}' } do
+				os.remove(dir .. "/thing.1.lock")
+				ok(sys.save(dir .. "/thing.1.lock", text))
+				local e = raises("io", a.acquire, a, "thing", me(), 30)
+				ok(e.message:find "cannot read lock file", e.message)
+			end
 		end)
 	end)
 
-	it("says when another process is at it for too long", function()
+	it("lets none win who lost its turn while it stood still", function()
+		run(function()
+			local dir = temp()
+			local _ <close> = removed(dir)
+			local open = require "run.lock.file"
+			local a, b = open { path = dir }, open { path = dir }
+			local one, two = me(), me()
+			-- between its look and its claim others come and go
+			function a.load(_, name)
+				local r, tokens = getmetatable(a).load(a, name)
+				if not a.late then
+					a.late = true
+					local t = b:acquire("thing", two, 30)
+					b:release("thing", t, two.nonce)
+					ok(b:acquire("thing", two, 30))
+				end
+				return r, tokens
+			end
+			local token, h = a:acquire("thing", one, 30)
+			eq({ token, h.token, h.nonce }, { nil, 2, two.nonce })
+			eq(#sys.readdir(dir), 1)
+			-- and a renewal that comes too late takes nothing back
+			eq(a:renew("thing", 1, one, 30), false)
+			eq(b:read("thing").token, 2)
+		end)
+	end)
+
+	it("does not count a renewal that came after the lease's end", function()
 		run(function()
 			local dir = temp()
 			local _ <close> = removed(dir)
 			local a = require "run.lock.file" { path = dir }
-			ok(a:acquire("thing", me(), 30))
-			local guard <close> = ok(clock.guard(dir .. "/thing.lock.flock"))
-			raises("is being changed by another process", a.acquire, a, "thing",
-				me(), 30)
-			ok(guard)
+			local one = me()
+			local token = a:acquire("thing", one, 0.2)
+			local put = a.put
+			function a.put(...)
+				task.sleep(0.25)
+				return put(...)
+			end
+			eq(a:renew("thing", token, one, 30), false)
 		end)
 	end, { plain = true })
 
@@ -398,7 +420,7 @@ describe("store file", function()
 			local _ <close> = removed(dir)
 			local a = require "run.lock.file" { path = dir }
 			local token = a:acquire("thing", me(), 30)
-			local path = dir .. "/thing.lock"
+			local path = dir .. "/thing.1.lock"
 			local r = json.decode(sys.read(path, 65536))
 			local function put(fields)
 				for k, v in pairs(fields) do r[k] = v end
@@ -454,6 +476,24 @@ if postgres then
 			eq(a:read "thing", nil)
 			eq(a:list(), {})
 		end)
+
+		it("does not wait for one who stands still in a transaction", function()
+			run(function()
+				local a = open({ prefix = ("still_%d_"):format(sys.pid()),
+					ttl = 1 }, client(postgres))
+				local m = me()
+				local token = ok(a:acquire("thing", m, 1.5))
+				client(postgres):transaction(function(tx)
+					tx:exec(("update %s set token = token"):format(a.table)
+						.. " where resource = 'thing'")
+					raises("server", a.renew, a, "thing", token, m, 1)
+					task.sleep(1.5)		-- past its lease
+					local none, h = a:acquire("thing", me(), 1)
+					eq({ none, h.token }, { nil, token })
+				end)
+				eq(a:acquire("thing", me(), 1), token + 1)
+			end)
+		end, { plain = true })
 
 		it("takes only what can begin a table's name", function()
 			for _, prefix in ipairs { "a b", "x;--", "a.b.c", "", "1" } do
@@ -529,9 +569,9 @@ describe("a run", function()
 				ok(store:acquire("thing", me(), 30))
 				task.sleep(0.5)
 				local e = raises("lock lost", write)
-				ok(e.message:find "token 2, ours was 1", e.message)
+				ok(e.message:find "token 3, ours was 1", e.message)
 			end
-			eq(store:read("thing").token, 2)
+			eq(store:read("thing").token, 3)
 		end)
 		eq(of(records, "lock")[2].state, "lost")
 	end, { plain = true })

@@ -11,6 +11,14 @@ local Postgres = {}
 Postgres.__index = Postgres
 
 local UNDEFINED_TABLE, DUPLICATE_TABLE, UNIQUE = "42P01", "42P07", "23505"
+local LOCK_NOT_AVAILABLE = "55P03"
+
+-- Of each transaction: one that stands still between its statement and its COMMIT
+-- (SIGSTOP, a suspended machine) must not keep the row for longer than a lease,
+-- and who comes upon such a row is not to wait for it.
+local SETTINGS = [[
+(select set_config('idle_in_transaction_session_timeout', '2000', true),
+  set_config('lock_timeout', '%d', true)) as s]]
 
 local CREATE = [[
 create table if not exists %s (resource text primary key, token bigint not null,
@@ -18,8 +26,8 @@ create table if not exists %s (resource text primary key, token bigint not null,
 
 local ACQUIRE = [[
 insert into %s as l (resource, token, nonce, record, expires)
-values ($1::text, 1, $2::text, $3::text,
-  clock_timestamp() + $4::float8 * interval '1 second')
+select $1::text, 1, $2::text, $3::text,
+  clock_timestamp() + $4::float8 * interval '1 second' from %s
 on conflict (resource) do update set token = l.token + 1,
   nonce = excluded.nonce, record = excluded.record, expires = excluded.expires
 where l.nonce is null or l.expires <= clock_timestamp()
@@ -27,12 +35,12 @@ returning token]]
 
 local RENEW = [[
 update %s set record = $4::text,
-  expires = clock_timestamp() + $5::float8 * interval '1 second'
+  expires = clock_timestamp() + $5::float8 * interval '1 second' from %s
 where resource = $1::text and token = $2::bigint and nonce = $3::text
   and expires > clock_timestamp()]]
 
 local RELEASE = [[
-update %s set nonce = null, record = null, expires = null
+update %s set nonce = null, record = null, expires = null from %s
 where resource = $1::text and token = $2::bigint and nonce = $3::text]]
 
 local READ = [[
@@ -48,6 +56,11 @@ local function with_table(f, otherwise)
 	return otherwise()
 end
 
+-- A statement with the table and the settings in it, as an effect.
+function Postgres:change(sql, ...)
+	return self.db:exec(sql:format(self.table, self.settings), ...)
+end
+
 -- Two may do so at once: the server lets one, the other finds it there.
 function Postgres:create()
 	local ok, e = pcall(self.db.exec, self.db, CREATE:format(self.table))
@@ -59,27 +72,28 @@ end
 
 function Postgres:acquire(resource, me, ttl)
 	local function insert()
-		return self.db:exec(ACQUIRE:format(self.table), resource, me.nonce,
-			json.encode(me), ttl)
+		return self:change(ACQUIRE, resource, me.nonce, json.encode(me), ttl)
 	end
-	local r = with_table(insert, function()
+	local ok, r = pcall(with_table, insert, function()
 		self:create()
 		return insert()
 	end)
-	if r.count == 0 then return nil, self:read(resource) end
+	if not ok and not (err.is(r) and r.code == LOCK_NOT_AVAILABLE) then
+		error(r, 0)
+	end
+	if not ok or r.count == 0 then return nil, self:read(resource) end
 	return r.rows[1].token
 end
 
 function Postgres:renew(resource, token, me, ttl)
-	local r = self.db:exec(RENEW:format(self.table), resource, token, me.nonce,
-		json.encode(me), ttl)
+	local r = self:change(RENEW, resource, token, me.nonce, json.encode(me),
+		ttl)
 	if r.count == 0 then return false, self:read(resource) end
 	return true
 end
 
 function Postgres:release(resource, token, nonce)
-	return self.db:exec(RELEASE:format(self.table), resource, token,
-		nonce).count == 1
+	return self:change(RELEASE, resource, token, nonce).count == 1
 end
 
 Postgres.break_ = Postgres.release
@@ -112,5 +126,7 @@ return function(lock, client)
 			.. "letters, digits and '_', after a schema's name and '.' if "
 			.. "there is one", prefix)
 	end
-	return setmetatable({ db = client, table = prefix .. "locks" }, Postgres)
+	local wait = math.min(2, (lock.ttl or 30) / 5)
+	return setmetatable({ db = client, table = prefix .. "locks",
+		settings = SETTINGS:format(math.floor(wait * 1000)) }, Postgres)
 end
