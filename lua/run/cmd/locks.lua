@@ -25,7 +25,8 @@ return {
 			rows[#rows + 1] = { resource = h.resource, id = h.id,
 				owner = h.owner, host = h.host, pid = h.pid, run = h.run,
 				playbook = h.playbook, step = h.step, since = h.since,
-				heartbeat = h.heartbeat, expires = h.expires, left = math.floor(h.left * 10) / 10,
+				heartbeat = h.heartbeat, expires = h.expires,
+				left = math.floor(h.left * 10) / 10,
 				state = state_of(h) }
 		end
 		table.sort(rows, function(a, b) return a.resource < b.resource end)
