@@ -21,7 +21,9 @@ Tx.__index = Tx
 -- What clients and transactions have in common.
 local function install(methods)
 	---Rows of a read, from a READ ONLY transaction; decoded when they are
-	---looked at. What is no read is refused.
+	---looked at. What is no read is refused. In a transaction that is readonly,
+	---savepoint = false reads without the savepoint that else stands around a
+	---read: what it sets stays, and a snapshot can be exported.
 	---@param sql string one statement, with $1 to $n
 	---@param ... any its parameters, then a table of options: timeout, max
 	---@return opsh.postgres.rows
@@ -139,12 +141,79 @@ function Client:cancel() return c.cancel(self) end
 ---Closes all connections; the client can't be used after it.
 function Client:close() c.close(self) end
 
+-- --- the same server, otherwise ----------------------------------------------------
+
+local given = setmetatable({}, { __mode = "k" })	-- client -> its options
+
+local function open(target, options)
+	local client = c.connect(target, options)
+	given[client] = options
+	return client
+end
+
+-- Keywords that are another variable than PG and their name in capitals; what has
+-- none goes into the environment not at all.
+local VARIABLES <const> = { dbname = "PGDATABASE", application_name = "PGAPPNAME",
+	keepalives = false, keepalives_idle = false, keepalives_interval = false,
+	keepalives_count = false, tcp_user_timeout = false, sslpassword = false,
+	target_session_attrs = "PGTARGETSESSIONATTRS", ssl_min_protocol_version =
+	"PGSSLMINPROTOCOLVERSION", ssl_max_protocol_version =
+	"PGSSLMAXPROTOCOLVERSION", channel_binding = "PGCHANNELBINDING" }
+
+---The environment of a program of Postgres (pg_dump, psql) that is to reach the
+---server that this client is connected to now: PG* variables, for `env` of sh.run.
+---The password is a secret, so it can stand nowhere else.
+---
+---Example:
+---  sh.run { "pg_dump", "-Fc", env = t.db:environment(), stdout = "flights.dump" }
+---@param database? string another one than the client's
+---@return table<string, string|userdata>
+function Client:environment(database)
+	local options, env = given[self], {}
+	for key, value in pairs(options.keywords) do
+		local name = VARIABLES[key]
+		if name == nil then name = "PG" .. key:upper():gsub("_", "") end
+		if name then env[name] = value end
+	end
+	local address = self:identity().address
+	local hosts, ports = {}, {}
+	for _, h in ipairs(options.hosts or {}) do
+		local here = ("%s:%s"):format(h[1], h[2] == "" and "5432" or h[2])
+		if here == address or #options.hosts == 1 then
+			hosts, ports = { h[1] }, { h[2] }
+			break
+		end
+		hosts[#hosts + 1], ports[#ports + 1] = h[1], h[2]
+	end
+	if #hosts > 0 then
+		env.PGHOST = table.concat(hosts, ",")
+		env.PGPORT = table.concat(ports, ","):find "%d"
+			and table.concat(ports, ",") or nil
+	end
+	env.PGDATABASE = database or env.PGDATABASE
+	env.PGCONNECT_TIMEOUT = "10"
+	return env
+end
+
+---A client of another database of the same server. It is the same target: its
+---effects are recorded there, a guard that was passed holds. Close it.
+---@param name string
+---@return opsh.postgres.client
+function Client:database(name)
+	local options = {}
+	for k, v in pairs(given[self]) do options[k] = v end
+	options.keywords = {}
+	for k, v in pairs(given[self].keywords) do options.keywords[k] = v end
+	options.keywords.dbname = name
+	return open(c.target(self), options)
+end
+
 c.methods(Client, Tx)
 
 -- --- the kind ---------------------------------------------------------------------
 
 local function connect(target, options)
-	return c.connect(target,
+	return open(target,
 		require("opsh.postgres.conninfo").options(target:name(), options))
 end
 

@@ -378,6 +378,7 @@ struct pg_call {
 	long long max;
 	int in_tx;		/* BEGIN of ours was sent */
 	int bare;		/* no transaction of ours around it */
+	int unsaved;		/* a read in a transaction, without a savepoint */
 	int tries;
 	int cached;		/* stmt was there already */
 	int at;			/* of its commands, the statement */

@@ -70,7 +70,7 @@ void pg_call_fail(lua_State *L, struct pg_call *call, struct pg_error *e)
 static void read_options(lua_State *L, struct pg_call *call, int opts)
 {
 	static const char *const names[] = { "timeout", "max", "expect",
-					     "class", NULL };
+					     "class", "savepoint", NULL };
 	const char *cls;
 
 	lx_opt_begin(L, opts, names);
@@ -78,6 +78,10 @@ static void read_options(lua_State *L, struct pg_call *call, int opts)
 	call->timeout = lx_optseconds(L, lua_gettop(L), call->timeout);
 	lua_pop(L, 1);
 	call->max = lx_opt_int(L, opts, "max", call->max);
+	call->unsaved = !lx_opt_bool(L, opts, "savepoint", 1);
+	if (call->unsaved && !(call->tx && call->tx->readonly))
+		err_raisef(L, ERR_USAGE, "", "option 'savepoint' is for reads "
+			   "of a transaction with readonly = true");
 	cls = lx_opt_str(L, opts, "class", NULL);
 	if (cls && !strcmp(cls, "destructive"))
 		call->verdict.cls = EFFECT_DESTRUCTIVE;

@@ -139,7 +139,7 @@ static int send_run(struct pg_conn *c, void *arg)
 		return say(c, xid_text(c)) && PQpipelineSync(c->pg);
 	if (call->bare)
 		return send_statement(c, call);
-	if (call->lent && !is_write(call)) {
+	if (call->lent && !is_write(call) && !call->unsaved) {
 		ok = say(c, "savepoint opsh") &&
 			say(c, "set transaction read only");
 	} else if (!call->lent && !call->in_tx) {
@@ -152,6 +152,8 @@ static int send_run(struct pg_conn *c, void *arg)
 		return ok && PQpipelineSync(c->pg);
 	}
 	ok = ok && PQpipelineSync(c->pg);
+	if (call->unsaved)
+		return ok;
 	if (call->lent)
 		ok = ok && say(c, "rollback to savepoint opsh") &&
 			say(c, "release savepoint opsh");
@@ -163,10 +165,11 @@ static int send_run(struct pg_conn *c, void *arg)
 static void ask_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 {
 	struct pg_ask a;
-	int syncs = call->bare ? 0 : is_write(call) ? 1 : 2;
+	int one = is_write(call) || call->unsaved;
+	int syncs = call->bare ? 0 : one ? 1 : 2;
 
-	call->at = call->bare || call->how == PG_END ? 0 : call->lent ? is_write(call) ? 0 : 2 :
-		!call->in_tx;
+	call->at = call->bare || call->how == PG_END ? 0 :
+		call->lent ? one ? 0 : 2 : !call->in_tx;
 	pg_call_ask(call, &a, send_run, syncs);
 	a.row_step = call->c->console || call->how == PG_END ? -1 : call->at;
 	a.retry = !call->lent && !is_write(call);

@@ -63,14 +63,15 @@ static const struct op_class begin_class = {
 	"postgres transaction", NULL, NULL, begin_release
 };
 
-/* Who it is, and BEGIN: one round trip. */
+/* Who it is, and BEGIN: one round trip. A Sync between them: what asks who it is
+ * would be the transaction's first query, too late for an isolation level. */
 static int send_begin(struct pg_conn *c, void *arg)
 {
 	struct begin *b = arg;
 
 	c->asked_at = loop_now();
 	return PQsendQueryParams(c->pg, pg_greet_text(c), 0, NULL, NULL, NULL,
-				 NULL, 0) &&
+				 NULL, 0) && PQpipelineSync(c->pg) &&
 		PQsendQueryParams(c->pg, b->text, 0, NULL, NULL, NULL, NULL,
 				  0) && PQpipelineSync(c->pg);
 }
@@ -91,7 +92,7 @@ static int begin_k(lua_State *L, int status, lua_KContext ctx)
 		a.reply = &b->reply;
 		a.send = send_begin;
 		a.arg = b;
-		a.syncs = 1;
+		a.syncs = 2;
 		a.row_step = -1;
 		a.until = b->until;
 		a.timeout = b->timeout;
