@@ -35,11 +35,16 @@
 	"pgstattuple,sslinfo,uuid-ossp}'::name[]"
 
 const char pg_sql_lookup[] =
-	/* Volatile functions that may have an effect. */
+	/* Volatile functions that may have an effect, aggregates made of such,
+	 * and those that run a text although they are stable. */
 	"with volatile as (select p.oid, p.proname, s.nspname from pg_proc p "
 	"join pg_namespace s on s.oid = p.pronamespace "
-	"where p.provolatile = 'v' "
-	"and not (s.nspname = 'pg_catalog' and p.proname = any (" HARMLESS ")) "
+	"where (p.provolatile = 'v' or p.proname in ('connectby', 'crosstab', "
+	"'crosstab2', 'crosstab3', 'crosstab4', 'xpath_table') "
+	"or p.prokind = 'a' and exists (select from pg_aggregate a join pg_proc q "
+	"on q.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, "
+	"a.aggminvtransfn, a.aggmfinalfn) where a.aggfnoid = p.oid "
+	"and q.provolatile = 'v')) and not (s.nspname = 'pg_catalog' and p.proname = any (" HARMLESS ")) "
 	"and not exists (select from pg_depend d join pg_extension e "
 	"on e.oid = d.refobjid where d.classid = 'pg_proc'::regclass "
 	"and d.objid = p.oid and d.deptype = 'e' "

@@ -74,6 +74,25 @@ static enum pg_sql_step judge_update(struct pg_sql_walk *walk, uint32_t node)
 	return PG_SQL_DOWN;
 }
 
+/* What is matched goes or changes, unless ON or the clause leaves some out. */
+static enum pg_sql_step judge_merge(struct pg_sql_walk *walk, uint32_t node)
+{
+	const struct pg_sql_tree *t = walk->tree;
+	uint32_t item, when;
+
+	if (pg_sql_where(t, get(walk, node, "joinCondition")))
+		return PG_SQL_DOWN;
+	for (item = pg_sql_tree_first(t, get(walk, node, "mergeWhenClauses"));
+	     item; item = pg_sql_tree_next(t, item)) {
+		when = get(walk, item, "MergeWhenClause");
+		if ((is(walk, when, "commandType", "CMD_DELETE") ||
+		     is(walk, when, "commandType", "CMD_UPDATE")) &&
+		    !pg_sql_where(t, get(walk, when, "condition")))
+			pg_sql_raise(walk, D, "a MERGE whose ON leaves no row out");
+	}
+	return PG_SQL_DOWN;
+}
+
 static enum pg_sql_step judge_explain(struct pg_sql_walk *walk, uint32_t node)
 {
 	return option(walk, get(walk, node, "options"), "analyze") == 1 ?
@@ -474,7 +493,7 @@ static const struct pg_sql_row rows[] = {
 	{ "LoadStmt", "LOAD", W, 0, SESSION, "it loads a library", NULL },
 	{ "LockStmt", "LOCK TABLE", W, 0, PG_SQL_LOCKS, "it locks a table",
 		judge_lock },
-	{ "MergeStmt", "MERGE", W, 0, 0, "MERGE changes rows", NULL },
+	{ "MergeStmt", "MERGE", W, 0, 0, "MERGE changes rows", judge_merge },
 	{ "NotifyStmt", "NOTIFY", W, 0, 0, "it sends a notification", NULL },
 	{ "PrepareStmt", "PREPARE", R, 0, SESSION, "", judge_prepare },
 	{ "ReassignOwnedStmt", "REASSIGN OWNED", W, 0, 0, DDL, NULL },

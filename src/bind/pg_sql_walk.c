@@ -136,6 +136,35 @@ static void later_with(struct pg_sql_walk *walk, uint32_t node, uint32_t with)
 	later(walk, list, CTE_DROP);
 }
 
+static int is_type(const struct pg_sql_tree *t, uint32_t node)
+{
+	const struct pg_sql_node *n = &t->node[node];
+
+	return n->key_len && isupper((unsigned char)t->json[n->key]);
+}
+
+/* The library writes "{}" for what it doesn't know, as for an item that is not
+ * there (SELECT DISTINCT, a function without a list of columns), a zero, a "*". */
+static void see_gap(struct pg_sql_walk *walk, uint32_t node, uint32_t kid)
+{
+	static const char *const empty[] = { "distinctClause", "items" };
+	static const char *const zero[] = { "ival", "fval", "boolval", "sval",
+		"bsval" };
+	const struct pg_sql_tree *t = walk->tree;
+	size_t k;
+
+	if (pg_sql_tree_first(t, kid) || t->node[kid].kind != PG_SQL_OBJECT ||
+	    is_type(t, kid))
+		return;
+	for (k = 0; k < sizeof empty / sizeof *empty; k++)
+		if (pg_sql_tree_key(t, node, empty[k]))
+			return;
+	for (k = 0; k < sizeof zero / sizeof *zero; k++)
+		if (pg_sql_tree_key(t, kid, zero[k]))
+			return;
+	pg_sql_raise(walk, EFFECT_WRITE, "a part of it can't be seen");
+}
+
 static void later_kids(struct pg_sql_walk *walk, uint32_t node)
 {
 	struct pg_sql_tree *t = walk->tree;
@@ -146,8 +175,10 @@ static void later_kids(struct pg_sql_walk *walk, uint32_t node)
 		later_with(walk, node, with);
 	} else {
 		for (kid = pg_sql_tree_first(t, node); kid;
-		     kid = pg_sql_tree_next(t, kid))
+		     kid = pg_sql_tree_next(t, kid)) {
+			see_gap(walk, node, kid);
 			later(walk, kid, SEE);
+		}
 	}
 	turn_round(walk, from);
 }
@@ -160,13 +191,6 @@ static void drop_ctes(struct pg_sql_walk *walk, uint32_t list)
 	for (cte = pg_sql_tree_first(t, list); cte; cte = pg_sql_tree_next(t, cte))
 		if (walk->ctes)
 			walk->ctes--;
-}
-
-static int is_type(const struct pg_sql_tree *t, uint32_t node)
-{
-	const struct pg_sql_node *n = &t->node[node];
-
-	return n->key_len && isupper((unsigned char)t->json[n->key]);
 }
 
 static void see_parameter(struct pg_sql_walk *walk, uint32_t node)

@@ -19,6 +19,10 @@ create index t_a on t (a);
 create function twice(int) returns int language sql immutable as 'select $1 * 2';
 create function noisy(int) returns int language plpgsql volatile as
 	'begin perform pg_logical_emit_message(false, ''x'', ''y''); return $1; end';
+create function noisy_step(int, int) returns int language plpgsql volatile as
+	'begin return $1; end';
+create aggregate noisy_sum (int) (sfunc = noisy_step, stype = int);
+create aggregate calm_sum (int) (sfunc = int4pl, stype = int);
 create view loud as select noisy(id) as n from t;
 create view louder as select n + 1 as n from (select n from loud) x;
 create view waker as select pg_cancel_backend(0) as c;
@@ -83,6 +87,10 @@ corpus.read = {
 	"select * from json_to_record('{\"a\":1}') as x(a int)",
 	"select * from t order by id desc nulls last limit 5 offset 2",
 	"select * from t order by id fetch first 2 rows with ties",
+	"select distinct a from t group by (), a",
+	"select from t window w as ()",
+	"select tags[1], tags[1:2], tags[:] from t",
+	"select * from json_to_recordset('[]') as x(a int), rows from (unnest(array[0])) r(b)",
 	"select distinct on (a) a, id from t order by a, id",
 	"select 1 as \"pg_promote\", 'pg_terminate_backend(1)'",
 	"explain select * from t",
@@ -161,6 +169,8 @@ corpus.write = {
 	"delete from u where id = 3",
 	"delete from u using t where t.id = u.id and t.a = 3",
 	"merge into t using u on t.id = u.id when matched then update set a = 1",
+	"merge into t using u on t.id = u.id when matched then delete",
+	"merge into t using u on true when matched and t.id = 1 then delete",
 	"explain analyze delete from u where id = 1",
 	"explain (analyze on) insert into t values (105)",
 	"explain (analyze 1) update t set a = 2 where id = 1",
@@ -274,6 +284,8 @@ corpus.destructive = {
 	"with x as (delete from u returning *) select * from x",
 	"with x as (update t set a = 1 returning *) select count(*) from x",
 	"with x as (select 1) delete from u",
+	"merge into t using u on true when matched then delete",
+	"merge into t using u on 1 = 1 when matched then update set a = 1",
 	"explain analyze delete from u",
 	"explain (analyze true, costs off) update t set a = 1",
 	"prepare q as delete from u",
@@ -347,6 +359,8 @@ corpus.destructive = {
 corpus.ask = {
 	{ "select twice(1)", "twice", effect = false },
 	{ "select noisy(1)", "noisy", effect = true },
+	{ "select noisy_sum(id) from t", "noisy_sum", effect = true },
+	{ "select calm_sum(id) from t", "calm_sum", effect = false },
 	{ "select public.noisy(1)", "public.noisy", effect = true },
 	{ "select s.count(1)", "s.count", effect = true },
 	{ "select \"No Such\"(1)", "\"No Such\"", effect = true },
