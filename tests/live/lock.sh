@@ -247,29 +247,55 @@ unread() {
 	free file
 }
 
+# gone STORE, back STORE: nobody answers; connections that are open are cut.
+gone() {
+	case $1 in
+	slow-cache) kill -STOP "$server" ;;
+	slow-db)
+		kill -STOP "$OPSH_POSTGRES_PID"
+		# shellcheck disable=SC2046 # words on purpose
+		kill $(pgrep -P "$OPSH_POSTGRES_PID" -f 'ops flights') ;;
+	esac
+}
+
+back() {
+	case $1 in
+	slow-cache) kill -CONT "$server" ;;
+	slow-db) kill -CONT "$OPSH_POSTGRES_PID" ;;
+	esac
+}
+
+# What the store knew is no more.
+forgotten() {
+	case $1 in
+	slow-file) rm -rf "$XDG_STATE_HOME/opsh/locks" ;;
+	slow-cache) R flushall >/dev/null ;;
+	slow-db) psql -qAt "$OPSH_POSTGRES_URL" -c 'truncate opsh_locks' ;;
+	esac
+}
+
 # The store stands still: the step that has written goes on, no other begins.
 store_lost() {
-	local server
+	local store=slow-$1 server
 	server=$(R info server | tr -d '\r' | sed -n 's/^process_id://p')
-	cat >"$t_tmp/slow.lua" <<-EOT
-	return { targets = { cache = "$OPSH_REDIS_URL" },
-	  lock = { store = "cache", ttl = "6s" } }
-	EOT
-	held slow steps=2 writes=6 nap=0.4
-	kill -STOP "$server"
-	ended 11 'the store is lost'
-	kill -CONT "$server"
-	t_is 'the current step finishes, no other writes' \
-		"$(sort "$t_tmp/seen" | uniq -c | tr -s ' \n' ' ')" ' 6 1 '
-	t_match 'the state is said' "$(cat "$t_tmp/held.err")" \
-		"*lock 'work' can't be confirmed: store 'cache'*"
-	free slow
-	held slow steps=2 writes=2 nap=1.2
-	R flushall >/dev/null
-	ended 11 'the store forgot it'
-	t_match 'which is told' "$(cat "$t_tmp/held.err")" \
+	sed 's/1500ms/6s/' "$t_tmp/$1.lua" >"$t_tmp/$store.lua"
+	if [ "$1" != file ]; then
+		held "$store" steps=2 writes=6 nap=0.4
+		gone "$store"
+		ended 11 "$1: the store is lost"
+		back "$store"
+		t_is "$1: the current step finishes, no other writes" \
+			"$(sort "$t_tmp/seen" | uniq -c | tr -s ' \n' ' ')" ' 6 1 '
+		t_match "$1: the state is said" "$(cat "$t_tmp/held.err")" \
+			"*lock 'work' can't be confirmed: store '$1'*"
+		free "$store"
+	fi
+	held "$store" steps=2 writes=2 nap=1.2
+	forgotten "$store"
+	ended 11 "$1: the store forgot it"
+	t_match "$1: which is told" "$(cat "$t_tmp/held.err")" \
 		'*lock lost*no token * any more*'
-	t_is 'at the next write' "$(cat "$t_tmp/seen")" 1
+	t_is "$1: at the next write" "$(cat "$t_tmp/seen")" 1
 }
 
 # A lock must not be kept on what the playbook takes down.
@@ -289,6 +315,17 @@ same_server() {
 	o alias run "$t_tmp/down.lua"
 	t_is 'by another name' "$rc" 2
 	t_is 'and nothing was written' "$(ls "$t_tmp/seen" 2>/dev/null)" ''
+	sed 's/cache = { kind = "redis"/cache = { kind = "postgres"/' \
+		"$t_tmp/down.lua" >"$t_tmp/down-db.lua"
+	cat >"$t_tmp/alias.lua" <<-EOT
+	return { targets = { cache = "$OPSH_POSTGRES_URL",
+	    other = "${OPSH_POSTGRES_SUPER_URL/127.0.0.1/localhost}" },
+	  lock = { store = "other" } }
+	EOT
+	o alias run "$t_tmp/down-db.lua"
+	t_is 'the same cluster' "$rc" 2
+	t_match 'which is said' "$(cat "$err")" \
+		"*lock store 'other' is the server of target 'cache'*"
 	o file run "$t_tmp/down.lua" nap=0
 	t_is 'another store is fine' "$rc" 0
 	sed 's/lock = false/lock = true/' "$t_tmp/down.lua" >"$t_tmp/bad.lua"
@@ -318,7 +355,7 @@ for test in ${*:-busy died interrupted typed unread counted same_server store_lo
 	races}
 do
 	case $test in
-	busy | died | interrupted)
+	busy | died | interrupted | store_lost)
 		for store in $stores; do "$test" "$store"; done ;;
 	*)	"$test" ;;
 	esac
