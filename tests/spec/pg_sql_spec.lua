@@ -167,6 +167,34 @@ describe("postgres, judged by the server,", function()
 		end
 	end), { plain = true })
 
+	it("knows the server's volatile functions", P.on(function(db)
+		local harmless, seen = {}, { read = 0, write = 0, ask = 0 }
+		for name in corpus.harmless:gmatch "%S+" do harmless[name] = true end
+		for _, row in ipairs(db:query [[select proname as name,
+			bool_or(provolatile = 'v') as volatile from pg_proc
+			where pronamespace = 'pg_catalog'::regnamespace
+			and 'internal'::regtype <> all (proargtypes)
+			group by 1 order by 1]]) do
+			local v = postgres.judge(('select "%s"()'):format(row.name))
+			local kind = v.functions[1] and "ask" or v.class == "read"
+				and "read" or "write"
+			seen[kind] = seen[kind] + 1
+			ok(not row.volatile or kind ~= "read" or harmless[row.name],
+				"volatile, but judged harmless: " .. row.name)
+			ok(row.volatile or kind ~= "write",
+				"not volatile, but judged a write: " .. row.name)
+		end
+		ok(seen.read > 400 and seen.write > 60 and seen.ask > 100)
+		eq(db:value [[select count(*) from pg_operator o
+			join pg_proc p on p.oid = o.oprcode where p.provolatile = 'v'
+			and o.oprnamespace = 'pg_catalog'::regnamespace]], 0)
+		for _, row in ipairs(db:query [[select distinct oprname as name
+			from pg_operator where oprnamespace = 'pg_catalog'::regnamespace]])
+		do
+			eq(postgres.judge("select 1 " .. row.name .. " 2").operators, {})
+		end
+	end), { plain = true })
+
 	it("asks for what it doesn't know", on_corpus(function(db)
 		for _, case in ipairs(corpus.ask) do
 			local fine, e = pcall(db.query, db, case[1])
