@@ -27,4 +27,5 @@ files["tests/spec/**/*.lua"] = {
 files["tests/spec/harness.lua"] = {
 	globals = { "describe", "it", "skip", "eq", "ok", "raises" },
 }
-files["tests/bench/**/*.lua"] = { read_globals = { "cache", "sh", "task", "web" } }
+files["tests/bench/**/*.lua"] = { read_globals = { "cache", "db", "sh", "task",
+	"web" } }

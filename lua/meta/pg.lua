@@ -136,6 +136,49 @@ function pg.exec(db, sql, ...) end
 ---@return opsh.postgres.rows|opsh.postgres.result
 function pg.auto(db, sql, ...) end
 
+---@param db opsh.postgres.client|opsh.postgres.transaction
+---@param sql string
+---@param ... any
+---@return fun(): opsh.postgres.row? next, nil, nil, userdata cursor
+function pg.rows(db, sql, ...) end
+
+---Starts a COPY on a transaction; a stand-in when a plan withholds it.
+---@param tx opsh.postgres.transaction
+---@param sql string
+---@param opts? table timeout, expect
+---@return userdata copy
+function pg.copy(tx, sql, opts) end
+
+---@param value any
+---@return boolean is it a copy, or what stands for a withheld one?
+function pg.is_copy(value) end
+
+---@param copy userdata
+---@return string? piece, table? result nil and {count, bytes, ok} at the end
+function pg.copy_next(copy) end
+
+---@param copy userdata
+---@param piece string
+function pg.copy_put(copy, piece) end
+
+---@param copy userdata
+---@return table result count, bytes, ok
+function pg.copy_end(copy) end
+
+---A connection that listens to channels.
+---@param client opsh.postgres.client
+---@param channels string[]
+---@return userdata listener
+function pg.listen(client, channels) end
+
+---@param listener userdata
+---@param seconds? number at most; none: without end
+---@return {channel: string, payload: string, pid: integer}? nil when none came
+function pg.listen_next(listener, seconds) end
+
+---@param listener userdata
+function pg.listen_close(listener) end
+
 ---What a statement would do, without sending it: class, why, tags, statements,
 ---parameters, relations, functions and operators that the server has to be asked
 ---about, block ("any", "bare", "outside" of a transaction), error, error_at.

@@ -52,6 +52,16 @@ local function install(methods)
 		return row and row[1]
 	end
 
+	---Streams the rows of a SELECT in constant memory: a cursor, the next rows on
+	---their way while these are worked on. Options: timeout of each step; reuse:
+	---one table for all rows, the fastest way when none is kept.
+	---
+	---    for row in db:rows "select * from flights" do print(row.id) end
+	---@param sql string
+	---@param ... any its parameters, then a table of options
+	---@return fun(): opsh.postgres.row? next, nil, nil, userdata cursor
+	function methods:rows(sql, ...) return c.rows(self, sql, ...) end
+
 	function methods:__call(sql, ...) return c.auto(self, sql, ...) end
 end
 
@@ -102,6 +112,84 @@ function Client:transaction(f, opts)
 		retry = retry - 1
 	end
 end
+
+-- --- COPY -----------------------------------------------------------------------
+
+---Data of a query or table to a file or a function, in the text of COPY. A file
+---appears when all has come, mode 0600 unless `mode` says; none is replaced.
+---
+---    db:copy_out("select * from flights", { to = "/tmp/flights.copy" })
+---    db:copy_out("copy t to stdout csv header", { to = function(piece) … end })
+---@param sql string a SELECT, or COPY … TO STDOUT
+---@param opts {to: string|fun(piece: string), timeout?: number, mode?: string} timeout: without progress
+---@return {count: integer, bytes: integer, ok: boolean}
+function Tx:copy_out(sql, opts)
+	return require("opsh.postgres.copy").out(self, sql, opts)
+end
+
+---Data into a table, by COPY … FROM STDIN. The result has count and bytes.
+---
+---    db:copy_in("copy t from stdin csv", { file = "/tmp/t.csv" })
+---@param sql string
+---@param source string|(fun(): string?)|{file: string}
+---@param opts? {timeout?: number, expect?: any}
+---@return {count: integer, bytes: integer, ok: boolean}
+function Tx:copy_in(sql, source, opts)
+	return require("opsh.postgres.copy").into(self, sql, source, opts)
+end
+
+---As of a transaction, in one of its own.
+---@param sql string
+---@param opts table
+---@return {count: integer, bytes: integer, ok: boolean}
+function Client:copy_out(sql, opts)
+	return self:transaction(function(tx) return tx:copy_out(sql, opts) end,
+		{ readonly = true })
+end
+
+---As of a transaction, in one of its own: all of it or nothing.
+---@param sql string
+---@param source string|(fun(): string?)|{file: string}
+---@param opts? table
+---@return {count: integer, bytes: integer, ok: boolean}
+function Client:copy_in(sql, source, opts)
+	return self:transaction(function(tx)
+		return tx:copy_in(sql, source, opts)
+	end)
+end
+
+-- --- notifications -----------------------------------------------------------------
+
+---Iterates over the notifications of channels: channel, payload, pid of the
+---sender. Ends when none came for `timeout` seconds (default: never). The
+---connection is its own, and goes when the loop ends.
+---
+---    for n in db:listen("jobs", { timeout = 5 }) do print(n.payload) end
+---@param ... string|table channels, then a table of options
+---@return fun(): {channel: string, payload: string, pid: integer}?, nil, nil, userdata
+function Client:listen(...)
+	local channels = { ... }
+	local opts = type(channels[#channels]) == "table"
+		and table.remove(channels) or {}
+	for key in pairs(opts) do
+		if key ~= "timeout" then
+			error(("unknown option '%s' (known: timeout)"):format(
+				tostring(key)), 2)
+		end
+	end
+	local listener = c.listen(self, channels)
+	return function() return c.listen_next(listener, opts.timeout) end,
+		nil, nil, listener
+end
+
+---Sends a notification; a write.
+---@param channel string
+---@param payload? string
+---@return opsh.postgres.result
+function Client:notify(channel, payload)
+	return c.exec(self, "select pg_notify($1, $2)", channel, payload or "")
+end
+Tx.notify = Client.notify
 
 -- --- who it is ------------------------------------------------------------------
 

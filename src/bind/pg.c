@@ -58,6 +58,9 @@ int luaopen_opsh_c_pg(lua_State *L)
 	pg_open_client(L);
 	pg_open_tx(L);
 	pg_open_call(L);
+	pg_open_cursor(L);
+	pg_open_copy(L);
+	pg_open_listen(L);
 	pg_open_judge(L);
 	lx_setfuncs(L, funcs);
 	return 1;

@@ -105,6 +105,11 @@ struct pg_stmt {		/* a prepared statement, found by its text */
 struct pg_find;
 struct pg_cancel;
 
+struct pg_sink {		/* who listens on a connection */
+	void (*notify)(struct pg_sink *sink, const PGnotify *n);
+	void (*lost)(struct pg_sink *sink, const struct err *e);
+};
+
 struct pg_conn {
 	struct pg_client *pc;	/* borrowed; NULL: the client is closed */
 	struct pg_conn *next;
@@ -124,14 +129,16 @@ struct pg_conn {
 	int console;		/* pgbouncer's own: no SQL */
 	int plain_ident;	/* the role may not read the system identifier */
 	int standby;
+	int tainted;		/* its session was changed: not to be shared */
 	int copying;
+	int paused;		/* what comes is not read for now */
 	int again;		/* the greeting is asked once more */
 	struct pg_stmt stmts[PG_STMTS];
 	struct pg_stmt scratch;	/* the one prepared without a name */
 	unsigned long long clock;
 	struct buf notices;	/* owned */
 	int n_notices, notices_cut;
-	struct pg_notice_sink *sink;	/* borrowed: who listens */
+	struct pg_sink *sink;	/* borrowed: who listens */
 	char peer[192];
 	int busy, dead, held;	/* freed when not busy and not held */
 	char ident[128];	/* system id and timeline as last read */
@@ -166,8 +173,8 @@ const char *pg_greet_text(const struct pg_conn *c);
 int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e);
 void pg_conn_flush(struct pg_conn *c);
 void pg_conn_drain(struct pg_conn *c);
+void pg_conn_pause(struct pg_conn *c, int paused);	/* then drain it */
 void pg_find_free(struct pg_find *f);	/* NULL ok */
-void pg_listen_take(struct pg_conn *c);	/* notifications that came */
 void pg_conn_enter(struct pg_conn *c);
 void pg_conn_leave(struct pg_conn *c);
 
@@ -302,6 +309,10 @@ const char *pg_store_get(const struct pg_store *s, long long row, int column,
 struct pg_store *pg_rows_new(lua_State *L);
 /* [-0, +0, m] Its store is complete: names and the like. */
 void pg_rows_ready(lua_State *L, int idx);
+void pg_rows_share(lua_State *L, int idx, int from);
+void pg_row_push(lua_State *L, long long n, int meta);
+void pg_row_fill(lua_State *L, const struct pg_store *s, long long n);
+void pg_store_drop(struct pg_store *s);	/* its rows; not its columns */
 void pg_open_result(lua_State *L);
 
 /* --- types (pg_type.c, pg_array.c, pg_param.c) ----------------------------------- */
@@ -336,9 +347,10 @@ void pg_params_read(lua_State *L, struct pg_params *p, int first, int n,
 void pg_push_json(lua_State *L, int encode);
 
 /* --- judging (pg_judge.c) --------------------------------------------------------- */
-/* [-0, +0, v] Judges; raises kind usage for what can't be sent on its own. */
+/* [-0, +0, v] Judges; raises kind usage for what can't be sent on its own; copy: it
+ * is for copy_in or copy_out. */
 void pg_judge(lua_State *L, struct pg_sql_verdict *v, const char *sql,
-	      size_t len);
+	      size_t len, int copy);
 /* Is there a name among them that the server has to be asked about? Then the
  * parameters of the question are in *arrays, NUL-ended. */
 int pg_judge_asks(struct pg_client *pc, struct pg_sql_verdict *v,
@@ -350,7 +362,7 @@ void pg_judge_forget(struct pg_client *pc);
 void pg_open_judge(lua_State *L);
 
 /* --- calls (pg_call.c, pg_commit.c) ----------------------------------------------- */
-enum pg_how { PG_QUERY, PG_EXEC, PG_AUTO, PG_END };
+enum pg_how { PG_QUERY, PG_EXEC, PG_AUTO, PG_ROWS_OF, PG_COPY_OF, PG_END };
 enum pg_stage { PG_S_LEASE, PG_S_IDENT, PG_S_LOOKUP, PG_S_BEGIN, PG_S_PREPARE,
 		PG_S_RUN, PG_S_COMMIT, PG_S_PROBE, PG_S_END };
 
@@ -387,11 +399,15 @@ struct pg_call {
 	PGresult *result;	/* owned: the statement's, while it commits */
 	struct err lost;	/* why the reply to COMMIT didn't come */
 	struct err unreachable;	/* why it can't be probed */
+	struct err attempt;	/* the last failure to connect for it */
 	double probe_until;
 	struct buf query;	/* owned: a statement of ours */
 	struct buf notices;	/* owned: NUL-ended */
 	int n_notices, notices_cut;
 	struct pg_tx *tx;	/* borrowed: at 1, or NULL */
+	int reuse;		/* rows: one table for all */
+	int stream;		/* rows of what is no SELECT */
+	char cursor[24];	/* its name */
 	char drop[24];		/* a prepared statement to be dropped */
 };
 
@@ -420,9 +436,17 @@ int pg_run(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_commit(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_probe(lua_State *L, struct pg_call *call, lua_KFunction k);
 /* pg_call.c */
+struct pg_call *pg_call_read(lua_State *L, enum pg_how how);
 struct pg_call *pg_call_make(lua_State *L, struct pg_client *pc,
 			     enum pg_how how);
 int pg_call_go(lua_State *L, struct pg_call *call);
+int pg_format_of(const struct pg_stmt *s);
+/* pg_cursor.c: the cursor is open, its first rows are in call->reply. */
+int pg_cursor_push(lua_State *L, struct pg_call *call);
+int pg_cursor_send(struct pg_conn *c, struct pg_call *call);
+/* pg_copy.c: the same for COPY, which it sends itself. */
+int pg_copy_push(lua_State *L, struct pg_call *call);
+#define PG_FIRST 64		/* rows of the first FETCH */
 /* Its connection was lost before anything was applied: another one. */
 void pg_call_again(lua_State *L, struct pg_call *call);
 /* Fills in what all asks of a call have in common. */

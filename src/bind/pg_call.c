@@ -71,9 +71,11 @@ static void read_options(lua_State *L, struct pg_call *call, int opts)
 {
 	static const char *const names[] = { "timeout", "max", "expect",
 					     "class", "savepoint", NULL };
+	static const char *const rows[] = { "timeout", "reuse", "max", NULL };
 	const char *cls;
 
-	lx_opt_begin(L, opts, names);
+	lx_opt_begin(L, opts, call->how == PG_ROWS_OF ? rows : names);
+	call->reuse = lx_opt_bool(L, opts, "reuse", 0);
 	lua_getfield(L, opts, "timeout");
 	call->timeout = lx_optseconds(L, lua_gettop(L), call->timeout);
 	lua_pop(L, 1);
@@ -137,6 +139,20 @@ static void unreadable(lua_State *L, struct pg_call *call)
 	pg_error_raise(L, &e, call->sql, call->len);
 }
 
+/* What would stay in a session that other calls get next. */
+static void refuse_session(lua_State *L, struct pg_call *call)
+{
+	struct err e;
+
+	err_set(&e, ERR_USAGE, "", "'%s' acts on its session, and calls share "
+		"those", call->verdict.tags.count ? call->verdict.tags.name[0] :
+		"the statement");
+	snprintf(e.hint, sizeof e.hint, "within transaction(): SET LOCAL, "
+		 "pg_advisory_xact_lock; listen() for LISTEN; for all sessions: "
+		 "options=-c%%20NAME=VALUE in the URL");
+	err_raise(L, &e);
+}
+
 static void set_verb(struct pg_call *call)
 {
 	snprintf(call->verb, sizeof call->verb, "%.47s",
@@ -165,7 +181,7 @@ struct pg_call *pg_call_make(lua_State *L, struct pg_client *pc,
 	return call;
 }
 
-static struct pg_call *new_call(lua_State *L, enum pg_how how)
+struct pg_call *pg_call_read(lua_State *L, enum pg_how how)
 {
 	struct pg_conn *lent;
 	struct pg_client *pc = pg_check(L, 1, &lent);
@@ -189,9 +205,11 @@ static struct pg_call *new_call(lua_State *L, enum pg_how how)
 			EFFECT_WRITE;
 		call->bare = 1;
 	} else {
-		pg_judge(L, &call->verdict, sql, len);
+		pg_judge(L, &call->verdict, sql, len, how == PG_COPY_OF);
 		if (call->verdict.error && how != PG_EXEC)
 			unreadable(L, call);
+		if (!lent && (call->verdict.flags & PG_SQL_SESSION))
+			refuse_session(L, call);
 	}
 	read_arguments(L, call, top);
 	call->automatic = how == PG_AUTO;
@@ -388,12 +406,31 @@ static void check_standby(lua_State *L, struct pg_call *call)
 	err_raise(L, &e);
 }
 
+/* It was begun on a connection that was lost before anything was sent; the new
+ * one may lead elsewhere. */
+static int check_same(lua_State *L, struct pg_call *call)
+{
+	const struct target *t = call->pc->target;
+	struct pg_error e;
+
+	if (!is_write(call) || !t->changed_from[0])
+		return 1;
+	memset(&e, 0, sizeof e);
+	err_set(&e.e, ERR_CHANGED, "", "'%s' is not what it was: was %s, is %s "
+		"role=%s; '%s' was not sent", t->name, t->changed_from,
+		t->identity, t->role, call->verb);
+	pg_call_fail(L, call, &e);
+}
+
 /* Asks the boundary. 0: withheld, and its stand-in is pushed. */
 static int do_begin(lua_State *L, struct pg_call *call)
 {
 	struct effect_call what;
 
-	if (call->how == PG_QUERY && is_write(call))
+	if (call->effect.open)
+		return check_same(L, call);
+	if ((call->how == PG_QUERY || call->how == PG_ROWS_OF) &&
+	    is_write(call))
 		refuse_write(L, call);
 	check_standby(L, call);
 	memset(&what, 0, sizeof what);
@@ -502,6 +539,10 @@ static int push_result(lua_State *L, struct pg_call *call)
 		give_back(call);
 		return 0;
 	}
+	if (call->how == PG_ROWS_OF)
+		return pg_cursor_push(L, call);
+	if (call->how == PG_COPY_OF)
+		return pg_copy_push(L, call);
 	n = finish_rows(L, call);
 	columns = call->store->columns;
 	size = (long long)call->store->data.len;
@@ -511,7 +552,7 @@ static int push_result(lua_State *L, struct pg_call *call)
 	if (call->how == PG_QUERY) {
 		lua_setiuservalue(L, call->rows, 3);
 		lua_pushvalue(L, call->rows);
-		return 1;
+		return call->stream ? pg_cursor_push(L, call) : 1;
 	}
 	if (n >= 0 || columns) {
 		lua_pushinteger(L, n >= 0 ? n : call->store->rows);
@@ -580,19 +621,19 @@ int pg_call_go(lua_State *L, struct pg_call *call)
 /* query(db, sql, ...) -> rows */
 static int l_query(lua_State *L)
 {
-	return pg_call_go(L, new_call(L, PG_QUERY));
+	return pg_call_go(L, pg_call_read(L, PG_QUERY));
 }
 
 /* exec(db, sql, ...) -> result */
 static int l_exec(lua_State *L)
 {
-	return pg_call_go(L, new_call(L, PG_EXEC));
+	return pg_call_go(L, pg_call_read(L, PG_EXEC));
 }
 
 /* auto(db, sql, ...) -> rows of a read, result of a write */
 static int l_auto(lua_State *L)
 {
-	return pg_call_go(L, new_call(L, PG_AUTO));
+	return pg_call_go(L, pg_call_read(L, PG_AUTO));
 }
 
 void pg_open_call(lua_State *L)

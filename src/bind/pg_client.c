@@ -164,13 +164,16 @@ static void clean(struct pg_conn *c)
 		pg_conn_go(c, PQsendQuery(c->pg, "rollback"), &e);
 }
 
-/* Its job has lost whoever waited for it: what comes is thrown away. */
+/* Its job has lost whoever waited for it: what comes is thrown away; what was
+ * to be sent is given up. */
 static int copy_drop(struct pg_job *job, struct pg_conn *c)
 {
 	char *row;
 	int n;
 
 	(void)job;
+	if (c->copying == 2)
+		return PQputCopyEnd(c->pg, "given up") != 0;
 	while ((n = PQgetCopyData(c->pg, &row, 1)) > 0)
 		PQfreemem(row);
 	return n < 0;
@@ -194,6 +197,7 @@ void pg_conn_orphan(struct pg_conn *c)
 	c->own.copy = copy_drop;
 	c->own.done = nobody;
 	c->job = &c->own;
+	pg_conn_pause(c, 0);
 }
 
 void pg_unlease(struct pg_conn *c)
@@ -218,8 +222,14 @@ void pg_unlease(struct pg_conn *c)
 		pg_conn_orphan(c);
 		c->own.done = cleaned;
 		pg_conn_cancel(c, CLEAN_TIME);
+		/* what is here already makes no event */
+		if (c->pg)
+			pg_conn_drain(c);
 	} else if (c->cancel) {
 		/* it must not meet the next one's statement */
+	} else if (c->tainted) {
+		err_set(&e, ERR_CANCELLED, "", "the session was changed");
+		pg_conn_down(c, &e);
 	} else if (PQtransactionStatus(c->pg) == PQTRANS_IDLE) {
 		loop_timer_free(c->kill);
 		c->kill = NULL;

@@ -111,20 +111,24 @@ static int find_server(lua_State *L, struct pg_call *call, lua_KFunction k)
 {
 	char why[300];
 
-	if (!call->c && call->unreachable.kind != ERR_NONE) {
-		if (loop_now() >= call->probe_until) {
+	if (!call->c && call->attempt.kind != ERR_NONE) {
+		if (call->attempt.kind != ERR_TIMEOUT ||
+		    call->unreachable.kind == ERR_NONE)
+			call->unreachable = call->attempt;
+		if (loop_now() >= call->probe_until ||
+		    call->attempt.kind == ERR_AUTH) {
 			snprintf(why, sizeof why, "the server can't be asked: "
 				 "%.200s", call->unreachable.message);
 			unknown(L, call, why);
 		}
-		call->unreachable.kind = ERR_NONE;
+		call->attempt.kind = ERR_NONE;
 		pg_await_time(L, &call->effect, PROBE_EVERY * 4,
 			      (lua_KContext)call, k);
 		return 0;
 	}
 	if (!call->c) {
 		pg_await_lease(L, call->pc, &call->c, call->probe_until,
-			       &call->unreachable, &call->effect,
+			       &call->attempt, &call->effect,
 			       (lua_KContext)call, k);
 		return 0;
 	}
@@ -189,7 +193,7 @@ int pg_probe(lua_State *L, struct pg_call *call, lua_KFunction k)
 	if (call->reply.lost) {
 		c = call->c;
 		call->c = NULL;
-		call->unreachable = call->reply.error.e;
+		call->attempt = call->reply.error.e;
 		pg_unlease(c);
 		return 0;
 	}

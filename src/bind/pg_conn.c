@@ -111,6 +111,7 @@ void pg_conn_down(struct pg_conn *c, const struct err *e)
 {
 	enum pg_state was = c->state;
 	struct pg_job *job = c->job;
+	struct pg_sink *sink = c->sink;
 	struct err why = *e;
 
 	if (was == PG_DOWN)
@@ -120,6 +121,9 @@ void pg_conn_down(struct pg_conn *c, const struct err *e)
 	pg_conn_stop(c);
 	if (job && job->done)
 		job->done(job, c, &why);
+	c->sink = NULL;
+	if (sink)
+		sink->lost(sink, &why);
 	tell_idle(c);
 	if (c->pc)
 		pg_client_down(c, &why, was);
@@ -160,9 +164,18 @@ void pg_conn_flush(struct pg_conn *c)
 {
 	int left = PQflush(c->pg);
 
-	if (c->watch)
+	if (c->watch && !c->paused)
 		loop_watch_set(c->watch, left > 0 ? LOOP_READ | LOOP_WRITE :
 			       LOOP_READ);
+}
+
+void pg_conn_pause(struct pg_conn *c, int paused)
+{
+	if (c->paused == paused)
+		return;
+	c->paused = paused;
+	if (c->watch)
+		loop_watch_set(c->watch, paused ? 0 : LOOP_READ);
 }
 
 /* --- jobs -------------------------------------------------------------------------- */
@@ -172,6 +185,7 @@ void pg_conn_begin(struct pg_conn *c, struct pg_job *job, int syncs)
 	job->at = 0;
 	c->job = job;
 	c->copying = 0;
+	pg_conn_pause(c, 0);
 	if (syncs)
 		PQenterPipelineMode(c->pg);
 	else
@@ -237,7 +251,7 @@ static int take_result(struct pg_conn *c, PGresult *res)
 	}
 	if ((status == PGRES_COPY_OUT || status == PGRES_COPY_IN) &&
 	    job->copy) {
-		c->copying = 1;
+		c->copying = 1 + (status == PGRES_COPY_IN);
 		job->result(job, c, res);
 		return 0;
 	}
@@ -251,10 +265,10 @@ void pg_conn_drain(struct pg_conn *c)
 	PGresult *res;
 	int nulls = 0;
 
-	while (c->job && c->pg) {
+	while (c->job && c->pg && !c->paused) {
 		if (c->copying) {
 			if (!c->job->copy(c->job, c))
-				return;
+				break;
 			c->copying = 0;
 			continue;
 		}
@@ -281,6 +295,16 @@ void pg_conn_drain(struct pg_conn *c)
 	}
 }
 
+static void take_notifications(struct pg_conn *c)
+{
+	PGnotify *n;
+
+	while (c->sink && (n = PQnotifies(c->pg))) {
+		c->sink->notify(c->sink, n);
+		PQfreemem(n);
+	}
+}
+
 static void on_watch(void *arg, int events, int status)
 {
 	struct pg_conn *c = arg;
@@ -293,7 +317,7 @@ static void on_watch(void *arg, int events, int status)
 
 		pg_conn_drain(c);
 		if (c->pg && c->sink)
-			pg_listen_take(c);
+			take_notifications(c);
 		if (c->pg && (!ok || PQstatus(c->pg) == CONNECTION_BAD))
 			lost(c);
 	} else if (c->copying && c->pg) {

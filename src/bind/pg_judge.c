@@ -16,7 +16,7 @@
 
 /* --- what can't be sent --------------------------------------------------------- */
 void pg_judge(lua_State *L, struct pg_sql_verdict *v, const char *sql,
-	      size_t len)
+	      size_t len, int copy)
 {
 	const char *nul = memchr(sql, 0, len);
 	struct pg_error e;
@@ -39,7 +39,7 @@ void pg_judge(lua_State *L, struct pg_sql_verdict *v, const char *sql,
 		err_raisef(L, ERR_USAGE, "", "'%s' can't be sent on its own: "
 			   "use transaction()", v->tags.count ?
 			   v->tags.name[0] : "BEGIN");
-	if (!r && (v->flags & (PG_SQL_COPY_IN | PG_SQL_COPY_OUT)))
+	if (!r && !copy && (v->flags & (PG_SQL_COPY_IN | PG_SQL_COPY_OUT)))
 		err_raisef(L, ERR_USAGE, "", "COPY from or to the client: use "
 			   "%s", v->flags & PG_SQL_COPY_IN ? "copy_in()" :
 			   "copy_out()");

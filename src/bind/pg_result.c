@@ -172,6 +172,24 @@ static struct pg_rows *check_rows(lua_State *L)
 	return luaL_checkudata(L, 1, PG_ROWS);
 }
 
+/* [-0, +0, m] The rows at idx get the columns of those that the cursor at
+ * `from` had before, or their own. */
+void pg_rows_share(lua_State *L, int idx, int from)
+{
+	int i, shared;
+
+	idx = lua_absindex(L, idx);
+	lua_getiuservalue(L, from, 2);
+	shared = lua_isuserdata(L, -1);
+	for (i = 1; shared && i <= 2; i++) {
+		lua_getiuservalue(L, -1, i);
+		lua_setiuservalue(L, idx, i);
+	}
+	lua_pop(L, 1);
+	if (!shared)
+		pg_rows_ready(L, idx);
+}
+
 static void push_row(lua_State *L, struct pg_rows *r, int idx, long long n)
 {
 	struct pg_row *row = lua_newuserdatauv(L, sizeof *row, 1);
@@ -289,6 +307,22 @@ static int l_rows_gc(lua_State *L)
 }
 
 /* --- one row ------------------------------------------------------------------------- */
+/* The row at 1; upvalue 1 is its metatable (a look-up by name for each value is
+ * too dear). */
+static struct pg_row *check_row(lua_State *L)
+{
+	struct pg_row *row = lua_touserdata(L, 1);
+
+	if (row && lua_getmetatable(L, 1)) {
+		if (!lua_rawequal(L, -1, lua_upvalueindex(1)))
+			row = NULL;
+		lua_pop(L, 1);
+	} else {
+		row = NULL;
+	}
+	return row ? row : luaL_checkudata(L, 1, PG_ROW);
+}
+
 /* The column that the key at idx names, from 0; -1 none. Leaves the stack. */
 static int column_of(lua_State *L, struct pg_row *row, int idx)
 {
@@ -311,7 +345,7 @@ static int column_of(lua_State *L, struct pg_row *row, int idx)
  * a misspelt one must not look like NULL */
 static int l_row_index(lua_State *L)
 {
-	struct pg_row *row = luaL_checkudata(L, 1, PG_ROW);
+	struct pg_row *row = check_row(L);
 	int column = column_of(L, row, 2);
 
 	if (column < 0 && lua_type(L, 2) == LUA_TSTRING)
@@ -349,6 +383,44 @@ static int l_row_pairs(lua_State *L)
 	lua_pushvalue(L, 1);
 	lua_pushnil(L);
 	return 3;
+}
+
+/* [-1, +1, m] The row n (from 0) of the rows on top; meta: stack index of the
+ * rows' metatable. */
+void pg_row_push(lua_State *L, long long n, int meta)
+{
+	struct pg_rows *r = lua_touserdata(L, -1);
+	struct pg_row *row = lua_newuserdatauv(L, sizeof *row, 1);
+
+	row->rows = r;
+	row->n = n;
+	lua_insert(L, -2);
+	lua_setiuservalue(L, -2, 1);
+	lua_pushvalue(L, meta);
+	lua_setmetatable(L, -2);
+}
+
+/* --- one table for all rows ------------------------------------------------------------ */
+/* [-0, +0, m] Row n into the table on top, by name; the cursor is at 1. */
+void pg_row_fill(lua_State *L, const struct pg_store *s, long long n)
+{
+	int i, table = lua_gettop(L);
+
+	lua_getiuservalue(L, 1, 2);
+	lua_getiuservalue(L, -1, 1);		/* -- table rows columns */
+	for (i = 0; i < s->columns; i++) {
+		lua_rawgeti(L, -1, i + 1);
+		push_cell(L, s, n, i);
+		lua_rawset(L, table);
+	}
+	lua_settop(L, table);
+}
+
+void pg_store_drop(struct pg_store *s)
+{
+	PQclear(s->res);
+	s->res = NULL;
+	s->rows = 0;
 }
 
 /* --- as plain tables, for records and JSON --------------------------------------------- */
@@ -415,12 +487,17 @@ void pg_open_result(lua_State *L)
 		{ NULL, NULL }
 	};
 	static const luaL_Reg row[] = {
-		{ "__index", l_row_index }, { "__pairs", l_row_pairs },
+		{ "__pairs", l_row_pairs },
 		{ "__tojson", l_row_plain }, { NULL, NULL }
 	};
 	static const luaL_Reg funcs[] = { { "plain", l_plain }, { NULL, NULL } };
 
 	lx_metatable(L, PG_ROWS, NULL, rows);
 	lx_metatable(L, PG_ROW, NULL, row);
+	luaL_getmetatable(L, PG_ROW);
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, l_row_index, 1);
+	lua_setfield(L, -2, "__index");
+	lua_pop(L, 1);
 	lx_setfuncs(L, funcs);
 }

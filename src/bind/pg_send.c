@@ -57,7 +57,8 @@ int pg_prepare(lua_State *L, struct pg_call *call, lua_KFunction k)
 	struct pg_stmt *stmt;
 	struct pg_ask a;
 
-	if (call->how == PG_END || call->c->console || (call->bare && !call->params.n))
+	if (call->how == PG_END || call->how == PG_COPY_OF ||
+	    call->c->console || (call->bare && !call->params.n))
 		return 1;
 	if (!call->asked) {
 		call->stmt = pg_stmt_find(call->c, call->sql, call->len);
@@ -94,7 +95,7 @@ int pg_prepare(lua_State *L, struct pg_call *call, lua_KFunction k)
 
 /* --- the statement --------------------------------------------------------------------- */
 /* Binary when every column can be read so, and one gains by it. */
-static int format_of(const struct pg_stmt *s)
+int pg_format_of(const struct pg_stmt *s)
 {
 	int i, gain = 0;
 
@@ -116,7 +117,15 @@ static int send_statement(struct pg_conn *c, struct pg_call *call)
 		return PQsendQueryParams(c->pg, call->sql, 0, NULL, NULL,
 					 NULL, NULL, 0);
 	return PQsendQueryPrepared(c->pg, call->stmt->name, p->n, p->value,
-				   p->len, p->format, format_of(call->stmt));
+				   p->len, p->format, pg_format_of(call->stmt));
+}
+
+/* A read in a caller's transaction stands in a savepoint that is read only; what
+ * is given to exec is to last. */
+static int is_guarded(const struct pg_call *call)
+{
+	return call->lent && !is_write(call) && call->how == PG_QUERY &&
+		!call->unsaved;
 }
 
 static const char *xid_text(struct pg_conn *c)
@@ -135,25 +144,26 @@ static int send_run(struct pg_conn *c, void *arg)
 
 	if (call->c->console)
 		return PQsendQuery(c->pg, call->sql);
+	if (call->how == PG_ROWS_OF)
+		return (call->lent || call->in_tx ||
+			say(c, begin_text(call))) && pg_cursor_send(c, call);
 	if (call->how == PG_END)
 		return say(c, xid_text(c)) && PQpipelineSync(c->pg);
 	if (call->bare)
 		return send_statement(c, call);
-	if (call->lent && !is_write(call) && !call->unsaved) {
+	if (is_guarded(call)) {
 		ok = say(c, "savepoint opsh") &&
 			say(c, "set transaction read only");
 	} else if (!call->lent && !call->in_tx) {
 		ok = say(c, begin_text(call));
 	}
 	ok = ok && send_statement(c, call);
-	if (is_write(call)) {
+	if (is_write(call) || (call->lent && !is_guarded(call))) {
 		if (!call->lent)
 			ok = ok && say(c, xid_text(c));
 		return ok && PQpipelineSync(c->pg);
 	}
 	ok = ok && PQpipelineSync(c->pg);
-	if (call->unsaved)
-		return ok;
 	if (call->lent)
 		ok = ok && say(c, "rollback to savepoint opsh") &&
 			say(c, "release savepoint opsh");
@@ -165,13 +175,17 @@ static int send_run(struct pg_conn *c, void *arg)
 static void ask_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 {
 	struct pg_ask a;
-	int one = is_write(call) || call->unsaved;
-	int syncs = call->bare ? 0 : one ? 1 : 2;
+	int syncs = call->bare ? 0 : is_write(call) ||
+		call->how == PG_ROWS_OF ||
+		(call->lent && !is_guarded(call)) ? 1 : 2;
 
 	call->at = call->bare || call->how == PG_END ? 0 :
-		call->lent ? one ? 0 : 2 : !call->in_tx;
+		call->lent ? is_guarded(call) ? 2 : 0 : !call->in_tx;
 	pg_call_ask(call, &a, send_run, syncs);
-	a.row_step = call->c->console || call->how == PG_END ? -1 : call->at;
+	if (call->how == PG_ROWS_OF)
+		call->at = !call->lent + !(call->lent || call->in_tx) + 1;
+	a.row_step = call->c->console || call->how == PG_END ||
+		call->how == PG_ROWS_OF ? -1 : call->at;
 	a.retry = !call->lent && !is_write(call);
 	a.keep = call->cached && !call->lent;
 	a.writes = call->bare && is_write(call);
@@ -194,10 +208,13 @@ int pg_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 {
 	const PGresult *xid;
 
-	if (call->how == PG_END && !is_write(call))
+	if ((call->how == PG_END && !is_write(call)) ||
+	    call->how == PG_COPY_OF)
 		return 1;
 	if (call->tx && is_write(call))
 		call->tx->wrote = 1;
+	if (call->verdict.flags & PG_SQL_SESSION)
+		call->c->tainted = 1;
 	if (!call->asked) {
 		pg_params_read(L, &call->params, call->first, call->params.n,
 			       call->stmt ? call->stmt->types : NULL);
