@@ -1,5 +1,6 @@
 -- pg_rows: rows streamed and every value touched; the twin of pg_rows.c. BENCH_N
--- rows; BENCH_HOW "reuse" takes one table for all of them.
+-- rows; BENCH_HOW "reuse" takes one table for all of them. Prints the sums. Target:
+-- db. Must not tune what a user would not.
 local n = os.getenv "BENCH_N"
 local opts = { reuse = os.getenv "BENCH_HOW" == "reuse" }
 local sql = "select i, 'row ' || i as t, i * 1.5::float8 as f, "

@@ -28,25 +28,23 @@ local function file_writer(path, mode)
 		bad("'%s' is there already: copy_out replaces no file", path)
 	end
 	fs.write(part, "", { mode = mode or "0600", sync = false })
-	local writer = {}
 	local function flush()
 		if size == 0 then return end
 		fs.append(part, table.concat(parts), { sync = false })
 		parts, size = {}, 0
 	end
-	function writer.put(piece)
+	local function put(piece)
 		parts[#parts + 1], size = piece, size + #piece
 		if size >= PIECE then flush() end
 	end
-	function writer.done()
+	local function done()
 		flush()
 		fs.append(part, "", { sync = true })
 		fs.rename(part, path)
 	end
-	function writer.__close(_, failed)
-		if failed and fs.exists(part) then pcall(os.remove, part) end
-	end
-	return setmetatable(writer, writer)
+	return setmetatable({ put = put, done = done }, { __close = function(_, e)
+		if e and fs.exists(part) then pcall(os.remove, part) end
+	end })
 end
 
 local function drain(copy, put)
