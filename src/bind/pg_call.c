@@ -422,6 +422,31 @@ static int check_same(lua_State *L, struct pg_call *call)
 	pg_call_fail(L, call, &e);
 }
 
+/* The judge read the text with these: it holds for no other session. */
+static void check_reading(lua_State *L, struct pg_call *call)
+{
+	static const char *const needed[][2] = {
+		{ "standard_conforming_strings", "on" },
+		{ "client_encoding", "UTF8" },
+	};
+	const char *value;
+	struct err e;
+	size_t k;
+
+	for (k = 0; k < 2 && !call->c->console; k++) {
+		value = PQparameterStatus(call->c->pg, needed[k][0]);
+		if (!value || !strcmp(value, needed[k][1]))
+			continue;
+		err_set(&e, ERR_REFUSED, "", "'%s' is %.20s in the session, so "
+			"'%s' can't be judged: expected %s", needed[k][0], value,
+			call->verb, needed[k][1]);
+		e.outcome = OUTCOME_REFUSED;
+		snprintf(e.target, sizeof e.target, "%s",
+			 call->pc->target->name);
+		err_raise(L, &e);
+	}
+}
+
 /* Asks the boundary. 0: withheld, and its stand-in is pushed. */
 static int do_begin(lua_State *L, struct pg_call *call)
 {
@@ -433,6 +458,7 @@ static int do_begin(lua_State *L, struct pg_call *call)
 	    is_write(call))
 		refuse_write(L, call);
 	check_standby(L, call);
+	check_reading(L, call);
 	memset(&what, 0, sizeof what);
 	what.target = call->pc->target;
 	what.cls = call->verdict.cls;

@@ -158,7 +158,7 @@ describe("postgres, judged by the server,", function()
 						table.unpack({ 1, 2, 3 }, 1, v.parameters))
 					-- what no exec takes is refused in each mode
 					local kind = v.statements > 1 or v.transaction
-						or v.copy_in or v.copy_out
+						or v.copy_in or v.copy_out or v.session
 					ok(fine == (mode == "plan" and not kind), ("%s: %s: %s")
 						:format(mode, sql, tostring(e)))
 				end)
@@ -209,6 +209,24 @@ describe("postgres, judged by the server,", function()
 			end)
 			eq(in_log(text, case[1]), not case.effect)
 		end
+	end), { plain = true })
+
+	it("reads a text as the session does, or not at all", P.on(function(db)
+		-- With the setting off this is code, with it on a string.
+		local text = [[select '\'', pg_advisory_lock(77) --']]
+		eq(postgres.judge(text).class, "read")
+		for _, sql in ipairs { "set standard_conforming_strings = off",
+			"set client_encoding = 'LATIN1'", [[do $$ begin perform
+			set_config('standard_conforming_strings', 'off', false); end $$]] }
+		do
+			raises("refused", db.transaction, db, function(tx)
+				tx:exec(sql)
+				return tx:query(text)
+			end)
+		end
+		eq(db:value(text), [[\', pg_advisory_lock(77) --]])
+		eq(db:value "select count(*) from pg_locks where locktype = 'advisory'",
+			0)
 	end), { plain = true })
 
 	it("is refused reads that leak within a transaction", on_corpus(
