@@ -236,6 +236,16 @@ function CHECK.redis(row, client)
 	row.state, row.detail = "up", "answers PING"
 end
 
+function CHECK.postgres(row, client, _, opts)
+	local began = task.now()
+	local recovery, e = try(client.value, client, "select pg_is_in_recovery()",
+		{ timeout = opts.timeout })
+	if recovery == nil then return failed(row, e) end
+	row.latency_ms = math.floor((task.now() - began) * 1000 + 0.5)
+	row.state = "up"
+	row.detail = recovery and "answers as a standby" or "answers as a primary"
+end
+
 -- Ready for work is another question than alive.
 local function check_ready(row, client, def, opts)
 	local r, e = try(get, client, def.readiness, opts.timeout)

@@ -100,7 +100,9 @@ describe("opsh.health.all", function()
 		warm = { target = "a", health = "/health", readiness = "/ready" },
 		db = { target = "p" }, gone = { target = "p" }, worker = {},
 		cache = { target = "r" }, bare = { target = "a" },
-	}, { a = { client = http(answers) }, p = { kind = "postgres", absent = true },
+		books = { target = "q" },
+	}, { a = { client = http(answers) }, p = { kind = "kafka", absent = true },
+		q = { kind = "postgres", client = { value = function() return false end } },
 		r = { kind = "redis", client = { ping = function() return "PONG" end } } })
 	local status = { row("db", "running"), row("gone", "exited",
 		{ exit_code = 1 }), row("worker", "running"), row("fine", "running"),
@@ -121,7 +123,9 @@ describe("opsh.health.all", function()
 		eq(by.warm.state, "degraded")
 		eq(by.warm.detail, "alive, but not ready: status 503: warming up")
 		eq(by.db.state, "not checked")
-		eq(by.db.detail, "kind 'postgres' is not in this build")
+		eq(by.db.detail, "kind 'kafka' is not in this build")
+		eq(by.books.state, "up")
+		eq(by.books.detail, "answers as a primary")
 		eq(by.db.container, "running")
 		eq(by.gone.state, "down")
 		eq(by.gone.container, "exited (1)")
@@ -131,10 +135,10 @@ describe("opsh.health.all", function()
 		eq(by.fine.container, "1 of 2 ready: CrashLoopBackOff")
 		eq(by.bare.detail, "answers 404 (no health path is set)")
 		eq(order, { "down", "down", "down", "degraded", "degraded", "slow",
-			"not checked", "up", "up", "up" })
-		eq(health.verdict(rows), "3 of 10 down: cert, dead, gone · 2 degraded: "
+			"not checked", "up", "up", "up", "up" })
+		eq(health.verdict(rows), "3 of 11 down: cert, dead, gone · 2 degraded: "
 			.. "fine, warm · 1 slow: lame · 1 not checked: db")
-		eq(#health.of(rows, "up", "slow"), 4)
+		eq(#health.of(rows, "up", "slow"), 5)
 		ok(raises("server", health.demand, rows).message:find(
 			"cert, dead, gone", 1, true))
 	end)
