@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2154 # names of test.sh and of the stack
 # postgres_plan.sh: what leaks through READ ONLY, and every write of the corpus, is
-# withheld by a plan and refused on a protected environment, by a superuser's
-# target: the server's log and its state are the witness. Owns its targets files and
-# the statements' files. Last line: N passed, N failed.
+# withheld by a plan and refused on a protected environment, by a superuser's target
+# of a primary and of its standby: the servers' logs and their state are the witness.
+# Owns its targets files and the statements' files. Last line: N passed, N failed.
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=../lib/test.sh
 . "$here/../lib/test.sh"
@@ -11,14 +11,14 @@ OPSH=${OPSH:-$t_root/build/release/opsh}
 [ -x "$OPSH" ] || { echo "'$OPSH' is not built" >&2; exit 1; }
 export XDG_STATE_HOME=$t_tmp/state
 cd "$t_root" || exit 1
-t_up postgres
-psql=$OPSH_POSTGRES_BIN/psql
-url=$OPSH_POSTGRES_SUPER_URL
-log=$OPSH_POSTGRES_LOG
+t_up postgres-ha
+url=$OPSH_PG_PRIMARY_SUPER_URL
+log=$OPSH_PG_PRIMARY_LOG
+standby=$OPSH_PG_STANDBY_SUPER_URL
 
-# sql STATEMENT: one value.
+# sql STATEMENT [URL]: one value.
 sql() {
-	"$psql" -XqAtc "$1" "$url"
+	psql -XqAtc "$1" "${2:-$url}"
 }
 
 # code CALL: Lua that gives each statement of the corpus to CALL, and counts.
@@ -81,7 +81,7 @@ state() {
 		(select stats_reset from pg_stat_database where datname = 'flights'),
 		(select count(*) from pg_file_settings where name = 'work_mem'),
 		(select pg_postmaster_start_time()), (select pg_conf_load_time())"
-	ls /tmp/opsh-sql-corpus "$OPSH_POSTGRES_DATA/opsh" 2>&1
+	ls /tmp/opsh-sql-corpus "$OPSH_PG_PRIMARY_DIR/opsh" 2>&1
 }
 
 # through NAME ARG...: opsh with the code; its output in $out, the part of the log
@@ -95,7 +95,7 @@ through() {
 }
 
 lua5.4 -e 'io.write(dofile("tests/spec/sql_corpus.lua").setup)' |
-	"$psql" -Xq -v ON_ERROR_STOP=1 "$url" || exit 1
+	psql -Xq -v ON_ERROR_STOP=1 "$url" || exit 1
 sql "create extension dblink; create extension adminpack"
 sql "select pg_create_physical_replication_slot('opsh')" >/dev/null
 cat >"$t_tmp/free.lua" <<EOF
@@ -138,4 +138,27 @@ t_match "a view that reads is read" "$out" "*50*"
 through --targets "$t_tmp/free.lua" -e 'db:query "select * from louder"'
 t_is "a view that does more is refused" "$rc" 2
 t_ok "... and not sent" eval '! grep -q "select \* from louder" "$t_tmp/part"'
+
+# The standby: nothing promotes it, and what it refuses is refused before it is sent.
+t_ok "the standby has it all" t_within 20 eval \
+	'[ "$(sql "select count(*) from u" "$standby" 2>/dev/null)" = 50 ]'
+sed "s|$url|$standby|" "$t_tmp/free.lua" >"$t_tmp/standby.lua"
+sed "s|$url|$standby|" "$t_tmp/protected.lua" >"$t_tmp/standby-protected.lua"
+log=$OPSH_PG_STANDBY_LOG
+conf=$(sql "select pg_conf_load_time()" "$standby")
+through --targets "$t_tmp/standby.lua" plan -e "$(cat "$t_tmp/exec.lua")"
+t_match "standby, plan: what it would take is withheld" "$out" "*done [1-9]*"
+t_is "standby, plan: nothing in the log" "$(sent "$t_tmp/part")" ""
+through --targets "$t_tmp/standby.lua" -e "$(cat "$t_tmp/query.lua")"
+t_match "standby, query: each is refused" "$out" "*done 0 refused [1-9][0-9][0-9]*"
+t_is "standby, query: nothing in the log" "$(sent "$t_tmp/part")" ""
+through --targets "$t_tmp/standby-protected.lua" -e "$(cat "$t_tmp/exec.lua")"
+t_match "standby, read mode: each is refused" "$out" "*done 0 refused [1-9][0-9][0-9]*"
+t_is "standby, read mode: nothing in the log" "$(sent "$t_tmp/part")" ""
+t_is "it is a standby still" "$(sql "select pg_is_in_recovery()" "$standby")" t
+t_is "its configuration was not read" \
+	"$(sql "select pg_conf_load_time()" "$standby")" "$conf"
+through --targets "$t_tmp/standby.lua" -e 'show(db:value "select count(*) from v")'
+t_match "it is read" "$out" "*50*"
+t_ok "its log has it" grep -q "select count.* from v" "$t_tmp/part"
 t_done
