@@ -10,6 +10,7 @@
 
 #include "core/lx.h"
 #include "core/mem.h"
+#include "effect/redact.h"
 
 #define KNOWN_MAX 4096
 #define KNOWN_TIME 60.0		/* a function may be replaced meanwhile */
@@ -20,12 +21,16 @@ void pg_judge(lua_State *L, struct pg_sql_verdict *v, const char *sql,
 {
 	const char *nul = memchr(sql, 0, len);
 	struct pg_error e;
-	int r;
+	int r, i;
 
 	if (nul)
 		err_raisef(L, ERR_USAGE, "", "the statement has a NUL byte at "
 			   "%d", (int)(nul - sql) + 1);
 	r = pg_sql_judge(sql, len, v);
+	for (i = 0; r >= 0 && i < v->secrets.count; i++)
+		if (redact_add(v->secrets.name[i],
+			       strlen(v->secrets.name[i])) < 0)
+			r = -1;
 	if (r < 0)
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory to judge a "
 			   "statement");

@@ -350,7 +350,7 @@ int pg_sql_judge_words(const char *text, size_t len, int body,
 void pg_sql_free(struct pg_sql_verdict *verdict)
 {
 	struct pg_sql_names *all[] = { &verdict->tags, &verdict->relations,
-		&verdict->functions, &verdict->operators };
+		&verdict->functions, &verdict->operators, &verdict->secrets };
 	size_t k;
 	int i;
 

@@ -57,11 +57,18 @@ struct pg_sql_verdict {
 	 * such makes a write of a read. */
 	struct pg_sql_names functions;
 	struct pg_sql_names operators;	/* not Postgres' own: ===, s.<-> */
+	/* Passwords that stand in it (ALTER ROLE ... PASSWORD, OPTIONS,
+	 * CONNECTION): give them to the redactor before it is recorded. */
+	struct pg_sql_names secrets;
 	char *error;			/* owned; NULL when it was parsed */
 	long error_at;			/* byte offset, -1: no place */
 };
 
 /*
+ * What can't be seen by names: a function that lies about its volatility, what
+ * own types do (casts, domains, their overloads of Postgres' operators), and
+ * t.f for f(t). READ ONLY is what holds there.
+ *
  * 0: judged. 1: not parsed: error and error_at are set, and class by its
  * words (never a read), for a server whose grammar is newer than ours.
  * -1: memory. Release the verdict in each case.

@@ -212,6 +212,24 @@ static void see_locking(struct pg_sql_walk *walk)
 	pg_sql_raise(walk, EFFECT_WRITE, "FOR UPDATE or FOR SHARE locks rows");
 }
 
+/* {"defname": "password", "arg": {"String": ...}}, or a "conninfo". */
+static void see_secret(struct pg_sql_walk *walk, uint32_t value)
+{
+	if (value && *pg_sql_text(walk, value) &&
+	    pg_sql_name_add(&walk->out->secrets, walk->text.data, 1) < 0)
+		walk->bad = 1;
+}
+
+static void see_option(struct pg_sql_walk *walk, uint32_t node)
+{
+	const struct pg_sql_tree *t = walk->tree;
+	uint32_t arg = pg_sql_tree_get(t, node, "arg");
+
+	if (pg_sql_tree_is(t, pg_sql_tree_get(t, node, "defname"), "password"))
+		see_secret(walk, pg_sql_tree_get(t, pg_sql_tree_get(t, arg,
+			   "String"), "sval"));
+}
+
 /* What isn't a statement: names, parameters, locks. */
 static void see_part(struct pg_sql_walk *walk, uint32_t node)
 {
@@ -226,6 +244,8 @@ static void see_part(struct pg_sql_walk *walk, uint32_t node)
 		 pg_sql_tree_key(t, node, "SubLink") ||
 		 pg_sql_tree_key(t, node, "SortBy"))
 		pg_sql_see_operator(walk, node);
+	else if (pg_sql_tree_key(t, node, "DefElem"))
+		see_option(walk, node);
 	else if (pg_sql_tree_key(t, node, "lockingClause"))
 		see_locking(walk);
 	else if (pg_sql_tree_key(t, node, "intoClause"))
@@ -265,6 +285,7 @@ static void see(struct pg_sql_walk *walk, uint32_t node)
 				pg_sql_raise(walk, row->cls, "%s", row->why);
 			if (row->judge)
 				step = row->judge(walk, node);
+			see_secret(walk, pg_sql_tree_get(t, node, "conninfo"));
 		}
 	} else {
 		see_part(walk, node);

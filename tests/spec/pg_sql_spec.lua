@@ -211,6 +211,22 @@ describe("postgres, judged by the server,", function()
 		end
 	end), { plain = true })
 
+	it("masks a password that stands in a statement", P.on(function(db)
+		local password = "pw-" .. math.random(10 ^ 12, 10 ^ 13)
+		db:exec("create role opsh_masked password '" .. password .. "'")
+		db:exec "drop role opsh_masked"
+		local seen = false
+		for _, path in ipairs(require("opsh.fs").glob(os.getenv
+			"XDG_STATE_HOME" .. "/opsh/runs/*/journal.jsonl")) do
+			local file <close> = assert(io.open(path, "rb"))
+			local text = file:read "a"
+			ok(not text:find(password, 1, true), path)
+			seen = seen or text:find("opsh_masked password '[secret]'", 1,
+				true)
+		end
+		ok(seen, "the record has the statement")
+	end), { plain = true })
+
 	it("reads a text as the session does, or not at all", P.on(function(db)
 		-- With the setting off this is code, with it on a string.
 		local text = [[select '\'', pg_advisory_lock(77) --']]

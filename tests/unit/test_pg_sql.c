@@ -190,6 +190,28 @@ static void test_names(void **state)
 	pg_sql_free(&v);
 }
 
+static void test_secrets(void **state)
+{
+	struct pg_sql_verdict v;
+
+	(void)state;
+	assert_int_equal(judge("alter role r login password 'hunter2 hunter2'",
+			       &v), 0);
+	names_are(&v.secrets, "hunter2 hunter2");
+	pg_sql_free(&v);
+	assert_int_equal(judge("create user mapping for u server s options "
+		"(user 'u', password 'it''s secret')", &v), 0);
+	names_are(&v.secrets, "it's secret");
+	pg_sql_free(&v);
+	assert_int_equal(judge("create subscription s connection "
+		"'host=x password=swordfish' publication p", &v), 0);
+	names_are(&v.secrets, "host=x password=swordfish");
+	pg_sql_free(&v);
+	assert_int_equal(judge("alter role r password null; select 'x'", &v), 0);
+	assert_int_equal(v.secrets.count, 0);
+	pg_sql_free(&v);
+}
+
 static void error_is(const char *text, const char *message, long at)
 {
 	struct pg_sql_verdict v;
@@ -393,6 +415,7 @@ int main(void)
 		cmocka_unit_test(test_corpus),
 		cmocka_unit_test(test_where),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_caret),
 		cmocka_unit_test(test_long),
