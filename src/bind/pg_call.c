@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bind/pg_sql_func.h"
 #include "core/lx.h"
 #include "core/mem.h"
 #include "effect/lock.h"
@@ -153,8 +154,27 @@ static void refuse_session(lua_State *L, struct pg_call *call)
 	err_raise(L, &e);
 }
 
+/* A guard for SELECT would say nothing: the function that makes it destructive is
+ * named, which the verdict's reason begins with. */
+static int set_verb_function(struct pg_call *call)
+{
+	const struct pg_sql_verdict *v = &call->verdict;
+	char name[sizeof call->verb];
+
+	if (v->cls != EFFECT_DESTRUCTIVE || !v->tags.count ||
+	    strcmp(v->tags.name[0], "SELECT"))
+		return 0;
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(v->why, " "), v->why);
+	if (!pg_sql_func_effect(name))
+		return 0;
+	memcpy(call->verb, name, sizeof name);
+	return 1;
+}
+
 static void set_verb(struct pg_call *call)
 {
+	if (set_verb_function(call))
+		return;
 	snprintf(call->verb, sizeof call->verb, "%.47s",
 		 call->verdict.tags.count ? call->verdict.tags.name[0] :
 		 call->how == PG_EXEC ? "exec" : "query");

@@ -140,6 +140,22 @@ describe("postgres transaction", function()
 		db:exec "drop table x"
 	end))
 
+	it("keeps SET LOCAL for what follows, and nothing after it", P.on(function(db)
+		db:transaction(function(tx)
+			tx:exec "set local work_mem = '7MB'"
+			tx:exec "set local plan_cache_mode = force_generic_plan"
+			eq(tx:value "show work_mem", "7MB")
+			tx:query "prepare opsh_spec as select 1 where 1 = $1"
+			ok(tx:value "explain execute opsh_spec(null)":find "Result")
+			raises("server", tx.query, tx, "select 1/0")
+			eq(tx:value "show work_mem", "7MB")
+		end, { readonly = true })
+		raises("server", db.transaction, db, function(tx)
+			pcall(tx.exec, tx, "set local work_mem = 'x'")
+		end)
+		eq(db:value "show work_mem", "4MB")
+	end))
+
 	it("is tried again when others were in the way", P.on(function(db)
 		local n = 0
 		raises("server", db.transaction, db, function(tx)
@@ -148,6 +164,19 @@ describe("postgres transaction", function()
 		end, { retry = 2 })
 		eq(n, 3)
 	end))
+end)
+
+describe("postgres verb", function()
+	it("is the function's that makes a SELECT destructive", function()
+		P.with(env "OPSH_POSTGRES_SUPER_URL", { mode = "read" }, function(db)
+			eq(raises("refused", db.exec, db,
+				"select pg_terminate_backend(1)").op, "pg_terminate_backend")
+			eq(raises("refused", db.exec, db,
+				"select pg_reload_conf()").op, "SELECT")
+			eq(raises("refused", db.exec, db, "drop table x").op,
+				"DROP TABLE")
+		end)
+	end)
 end)
 
 describe("postgres identity", function()
