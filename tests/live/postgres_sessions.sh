@@ -181,7 +181,8 @@ terminate_many() {
 }
 
 sessions() {
-	query "create role nosy login password 'nosy-password'; grant connect on database flights to nosy" \
+	query "create role nosy login password 'nosy-password';
+		grant connect on database flights to nosy" \
 		>/dev/null
 	blockers_up
 	activity_shows
