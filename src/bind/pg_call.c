@@ -13,6 +13,7 @@
 #include "core/lx.h"
 #include "core/mem.h"
 #include "effect/lock.h"
+#include "effect/policy.h"
 #include "effect/withheld.h"
 
 #define MAX_TRIES 3
@@ -228,8 +229,6 @@ struct pg_call *pg_call_read(lua_State *L, enum pg_how how)
 		pg_judge(L, &call->verdict, sql, len, how == PG_COPY_OF);
 		if (call->verdict.error && how != PG_EXEC)
 			unreadable(L, call);
-		if (!lent && (call->verdict.flags & PG_SQL_SESSION))
-			refuse_session(L, call);
 	}
 	read_arguments(L, call, top);
 	call->automatic = how == PG_AUTO;
@@ -414,7 +413,9 @@ static void check_standby(lua_State *L, struct pg_call *call)
 	struct err e;
 
 	if (!call->c->standby || call->c->console || !is_write(call) ||
-	    call->pc->target->role_wanted[0] || standby_takes(call->verb))
+	    call->pc->target->role_wanted[0] ||
+	    standby_takes(call->verdict.tags.count ?
+			  call->verdict.tags.name[0] : call->verb))
 		return;
 	err_set(&e, ERR_REFUSED, "ROLE", "'%s' is a standby: '%s' was not "
 		"sent", pg_where(call->c), call->verb);
@@ -479,6 +480,10 @@ static int do_begin(lua_State *L, struct pg_call *call)
 		refuse_write(L, call);
 	check_standby(L, call);
 	check_reading(L, call);
+	/* modes come first: a plan withholds it, read mode refuses a write */
+	if (!call->lent && (call->verdict.flags & PG_SQL_SESSION) &&
+	    (!is_write(call) || policy_mode() == MODE_WRITE))
+		refuse_session(L, call);
 	memset(&what, 0, sizeof what);
 	what.target = call->pc->target;
 	what.cls = call->verdict.cls;

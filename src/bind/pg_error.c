@@ -27,6 +27,7 @@ static const struct {
 		"administrator or its shutdown" },
 	{ "57P02", ERR_CONNECT, "" },
 	{ "53300", ERR_CONNECT, "max_connections are in use" },
+	{ "08P01", ERR_SERVER, "" },	/* pgbouncer's for anything */
 	{ "08", ERR_CONNECT, "" },
 	{ "3D000", ERR_CONNECT, "" },
 };
@@ -169,14 +170,27 @@ static void first_line(char *out, size_t size, const char *p)
 	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), p);
 }
 
+/* Of several hosts each has its lines: the last one's. */
+static const char *last_attempt(const char *text)
+{
+	static const char head[] = "\nconnection to server";
+	const char *p;
+
+	while ((p = strstr(text, head)))
+		text = p + 1;
+	return text;
+}
+
 void pg_error_text(struct err *e, enum err_phase phase, const char *where,
 		   const char *text)
 {
 	char code[8] = "", line[512];
-	const char *said = find_code(text, code), *hint = "", *failed;
+	const char *said, *hint = "", *failed;
 	enum err_kind kind = ERR_CONNECT;
 	size_t i;
 
+	text = last_attempt(text);
+	said = find_code(text, code);
 	if (!said) {
 		failed = strstr(text, " failed: ");
 		said = failed ? failed + 9 : text;

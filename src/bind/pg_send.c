@@ -116,6 +116,11 @@ static int send_statement(struct pg_conn *c, struct pg_call *call)
 	if (!call->stmt)
 		return PQsendQueryParams(c->pg, call->sql, 0, NULL, NULL,
 					 NULL, NULL, 0);
+	/* what has no name has been replaced meanwhile */
+	if (!call->stmt->name[0])
+		return PQsendQueryParams(c->pg, call->sql, p->n, p->type,
+					 p->value, p->len, p->format,
+					 pg_format_of(call->stmt));
 	return PQsendQueryPrepared(c->pg, call->stmt->name, p->n, p->value,
 				   p->len, p->format, pg_format_of(call->stmt));
 }
