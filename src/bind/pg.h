@@ -429,8 +429,15 @@ void pg_open_listen(lua_State *L);
 /* Ends the effect and raises. */
 _Noreturn void pg_call_fail(lua_State *L, struct pg_call *call,
 			    struct pg_error *e);
-/* pg_send.c, pg_commit.c: stages of a call; 1: done, 0: the stage was set anew
+void pg_call_give_back(struct pg_call *call);	/* its connection */
+_Noreturn void pg_refuse_write(lua_State *L, struct pg_call *call);
+/* The boundary. 0: withheld, and its stand-in is pushed. */
+int pg_begin(lua_State *L, struct pg_call *call);
+/* pg_ready.c, pg_send.c, pg_commit.c: stages of a call; 1: done, 0: the stage was set anew
  * or asks again. */
+int pg_lease_one(lua_State *L, struct pg_call *call, lua_KFunction k);
+int pg_identity(lua_State *L, struct pg_call *call, lua_KFunction k);
+int pg_lookup(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_prepare(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_run(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_commit(lua_State *L, struct pg_call *call, lua_KFunction k);
