@@ -192,7 +192,7 @@ static void ask_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 	a.row_step = call->c->console || call->how == PG_END ||
 		call->how == PG_ROWS_OF ? -1 : call->at;
 	a.retry = !call->lent && !is_write(call);
-	a.keep = call->cached && !call->lent;
+	a.keep = !call->lent;	/* what fails gives its connection back */
 	a.writes = call->bare && is_write(call);
 	call->effect.sent = a.writes;
 	pg_await(L, &a, (lua_KContext)call, k);

@@ -173,6 +173,8 @@ static void see_effect(struct pg_sql_walk *walk, uint32_t call,
 		return;
 	}
 	walk->out->flags |= func->flags & 0xffffu;
+	if (func->flags & PG_SQL_AT_ONCE)
+		pg_sql_block(walk, PG_SQL_BARE);
 	pg_sql_raise(walk, func->cls, "%s %s", func->name, func->why);
 	if (func->flags & PG_SQL_RUNS_TEXT)
 		see_texts(walk, call);

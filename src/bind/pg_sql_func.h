@@ -19,6 +19,9 @@ struct pg_sql_func {
 #define PG_SQL_RUNS_TEXT 0x10000u
 /* set_config: what it sets decides. */
 #define PG_SQL_SETS 0x20000u
+/* Takes effect at once, ROLLBACK or not: a reply that is lost leaves it unknown,
+ * so it is sent bare. */
+#define PG_SQL_AT_ONCE 0x40000u
 
 /* NULL: not known to have an effect. */
 const struct pg_sql_func *pg_sql_func_effect(const char *name);

@@ -110,6 +110,20 @@ struct await {
 	struct effect *effect;
 };
 
+/* A call that has failed keeps its connection until it is collected: when all are
+ * taken it is time for that. */
+static void collect(lua_State *L, const struct pg_client *pc)
+{
+	const struct pg_conn *c;
+
+	if (pc->waits || pc->n_conns < pc->o.pool)
+		return;
+	for (c = pc->conns; c; c = c->next)
+		if (c->state == PG_IDLE)
+			return;
+	lua_gc(L, LUA_GCCOLLECT, 0);
+}
+
 /* (await) Parks until there is a connection. */
 static int l_await(lua_State *L)
 {
@@ -118,6 +132,7 @@ static int l_await(lua_State *L)
 						     sizeof *w), **at;
 	double left = a.until - loop_now();
 
+	collect(L, a.pc);
 	w->pc = a.pc;
 	w->out = a.out;
 	w->failed = a.failed;

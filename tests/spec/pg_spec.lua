@@ -111,6 +111,28 @@ describe("postgres exec", function()
 	end))
 end)
 
+describe("postgres calls that fail", function()
+	it("give their connection back", function()
+		local url = os.getenv "OPSH_POSTGRES_SUPER_URL"
+		P.with(url, { pool = 1 }, function(db)
+			for _ = 1, 3 do
+				raises("server", db.exec, db, "select pg_notify('', 'x')",
+					{ timeout = 5 })
+				raises("timeout", db.exec, db,
+					"select pg_notify('x', pg_sleep(9)::text)",
+					{ timeout = 0.1 })
+			end
+			eq(db:value "select 1", 1)
+		end)
+	end)
+
+	it("that take effect at once are sent as they are", function()
+		eq(postgres.judge("select pg_promote()").block, "bare")
+		eq(postgres.judge("select pg_reload_conf()").block, "bare")
+		eq(postgres.judge("select pg_notify('a', 'b')").block, "any")
+	end)
+end)
+
 describe("postgres transaction", function()
 	it("commits, and rolls back what raises", P.on(function(db)
 		db:exec "drop table if exists x"
