@@ -47,6 +47,13 @@ function object:changed() end
 ---@return boolean changed
 function object:seen(identity, role) end
 
+---For who has caused the change: when it is this now, by its own last answer, writes
+---go on. Whoever calls it has compared this with what it was before.
+---@param identity string as identity() gives it
+---@param role string
+---@return boolean same
+function object:became(identity, role) end
+
 ---Where it is, for messages and guards.
 ---@param address string
 function object:at(address) end

@@ -72,7 +72,7 @@ function READ.texts(value, add)
 end
 
 local NEED = { kind = true, role = true, optional = true, help = true,
-	lock = true }
+	lock = true, reach = true }
 
 local function need_fields(name, value, add)
 	for key in pairs(value) do
@@ -90,6 +90,10 @@ local function need_fields(name, value, add)
 	end
 	if value.lock ~= nil and value.lock ~= false then
 		add("'lock' can only be false: the lock must not be kept there", name)
+		return nil
+	end
+	if value.reach ~= nil and value.reach ~= false then
+		add("'reach' can only be false: the target may be down", name)
 		return nil
 	end
 	return value
@@ -120,7 +124,8 @@ local function read_need(name, value, add)
 		end
 	end
 	return { kinds = kinds, role = need.role, help = need.help,
-		optional = need.optional or false, lock = need.lock }
+		optional = need.optional or false, lock = need.lock,
+		reach = need.reach }
 end
 
 function READ.needs(value, add)

@@ -128,7 +128,7 @@ function resume.check_targets(past, clients)
 	for _, name in ipairs(words.sorted(clients)) do
 		local object = session.target_of(clients[name])
 		local was = past.identity[object:name()]
-		if was and (was.identity ~= object:identity()
+		if was and object:identity() and (was.identity ~= object:identity()
 			or was.role ~= object:role()) then
 			fail.raise { kind = "changed", target = object:name(), message =
 				("'%s' is not what it was in run %s: was %s role=%s, is %s "

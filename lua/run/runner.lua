@@ -27,10 +27,10 @@ local function load_playbook(path)
 end
 
 -- Before the first write: is each target there, and what it should be?
-local function preflight(clients, chosen)
+local function preflight(pb, clients, chosen)
 	for _, name in ipairs(words.sorted(clients)) do
 		local ping = require("opsh." .. chosen[name].kind).kind.ping
-		if ping then ping(clients[name]) end
+		if ping and pb.needs[name].reach ~= false then ping(clients[name]) end
 		local object = session.target_of(clients[name])
 		local wanted = chosen[name].role
 		if wanted and object:role() and object:role() ~= wanted then
@@ -228,7 +228,7 @@ local function run_playbook(ctx, pb, args, mode)
 	keep_copy(pb)
 	check_binaries(pb)
 	local clients = open_clients(pb, chosen)
-	preflight(clients, chosen)
+	preflight(pb, clients, chosen)
 	perform(ctx, pb, args, values, clients)
 end
 
@@ -278,7 +278,7 @@ function runner.resume(ctx, args)
 	session.resume(past)
 	check_binaries(pb)
 	local clients = open_clients(pb, chosen)
-	preflight(clients, chosen)
+	preflight(pb, clients, chosen)
 	resume.check_targets(past, clients)
 	session.resumed = resume.steps(past)
 	session.identities = past.identity

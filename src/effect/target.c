@@ -96,6 +96,20 @@ static int l_target_seen(lua_State *L)
 	return 1;
 }
 
+/* target:became(identity, role): the caller has caused the change to this, and
+ * nothing else was seen: writes go on -> is it what was said? */
+static int l_target_became(lua_State *L)
+{
+	struct target *t = target_check(L, 1);
+	int same = !strcmp(t->identity, lx_checkcstr(L, 2)) &&
+		   !strcmp(t->role, lx_checkcstr(L, 3));
+
+	if (same)
+		*t->changed_from = '\0';
+	lua_pushboolean(L, same);
+	return 1;
+}
+
 /* target:at(address): where it is, for messages and guards */
 static int l_target_at(lua_State *L)
 {
@@ -173,7 +187,8 @@ int luaopen_opsh_c_target(lua_State *L)
 		{ "address", l_target_address },
 		{ "changed", l_target_changed }, { "pass", l_target_pass },
 		{ "passed", l_target_passed }, { "seen", l_target_seen },
-		{ "at", l_target_at }, { NULL, NULL }
+		{ "at", l_target_at },
+		{ "became", l_target_became }, { NULL, NULL }
 	};
 	static const luaL_Reg meta[] = {
 		{ "__gc", l_target_gc }, { "__tostring", l_target_tostring },

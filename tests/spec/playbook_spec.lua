@@ -33,7 +33,7 @@ return {
   summary = "Remove cached entries by pattern",
   severity = "P3",
   needs = { cache = "redis", o = { "compose", "kubernetes" },
-    r = { kind = "redis", role = "replica", optional = true } },
+    r = { kind = "redis", role = "replica", optional = true, reach = false } },
   params = {
     pattern = { type = "string", required = true, example = "flights::*" },
     rate = { type = "integer", default = 20000, min = 1 },
