@@ -15,9 +15,22 @@
 #define WAIT_TIMEOUT 60.0	/* seconds that wait and write wait */
 
 /* --- lines ---------------------------------------------------------------------- */
-/* Pushes the next whole line, or what is left at the end; 0 none yet. */
-static int push_line(lua_State *L, struct exec_out *o)
+static _Noreturn void too_long(lua_State *L, struct exec_job *j)
 {
+	struct exec_out *o = &j->out[0];
+
+	o->over = 1;
+	exec_kill(j, EXEC_OVER, 0);
+	if (!buf_ok(&o->data))
+		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+	err_raisef(L, ERR_LIMIT, "", "a line of '%s' is longer than %zu bytes "
+		   "(option 'max')", j->stages[0].name, o->max);
+}
+
+/* Pushes the next whole line, or what is left at the end; 0 none yet. */
+static int push_line(lua_State *L, struct exec_job *j)
+{
+	struct exec_out *o = &j->out[0];
 	const char *from = o->data.data + o->taken, *nl;
 	size_t left = o->data.len - o->taken, n;
 
@@ -28,6 +41,8 @@ static int push_line(lua_State *L, struct exec_out *o)
 		return 0;
 	}
 	n = nl ? (size_t)(nl - from) : left;
+	if (n > o->max)
+		too_long(L, j);
 	lua_pushlstring(L, from, n);
 	o->taken += n + (nl != NULL);
 	o->scanned = 0;
@@ -44,15 +59,8 @@ static void need_more(lua_State *L, struct exec_job *j)
 	struct exec_out *o = &j->out[0];
 	size_t left = o->data.len - o->taken;
 
-	if (!buf_ok(&o->data) || left > o->max) {
-		o->over = 1;
-		exec_kill(j, EXEC_OVER, 0);
-		if (!buf_ok(&o->data))
-			err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
-		err_raisef(L, ERR_LIMIT, "", "a line of '%s' is longer than "
-			   "%zu bytes (option 'max')", j->stages[0].name,
-			   o->max);
-	}
+	if (!buf_ok(&o->data) || left > o->max)
+		too_long(L, j);
 	if (o->hold && left >= o->hold)
 		o->hold = left * 2;
 	exec_resume(j, 0);
@@ -65,7 +73,7 @@ static int next_k(lua_State *L, int status, lua_KContext ctx)
 
 	(void)status;
 	lua_settop(L, 1);
-	while (!push_line(L, o)) {
+	while (!push_line(L, j)) {
 		if (o->fd < 0 && !exec_patience(j))
 			return 0;
 		if (o->fd >= 0)

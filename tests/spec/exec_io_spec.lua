@@ -238,6 +238,11 @@ describe("exec.start lines", function()
 		eq(next_line(p), "ok")
 		local e = raises("limit", next_line, p)
 		eq(e.message, "a line of 'sh' is longer than 1000 bytes (option 'max')")
+		-- all of it is there, its end too, before it is asked for
+		local r <close> = start({ "sh", "-c", "head -c 5000 /dev/zero" },
+			{ max = 1000 })
+		task.sleep(0.2)
+		raises("limit", r:lines(), r)
 		local q <close> = start({ "sh", "-c", "head -c 700000 /dev/zero; echo" })
 		eq(#q:lines()(q), 700000)
 	end)
