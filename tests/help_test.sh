@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # help_test: the Lua blocks of lua/help/*.md do what they say: playbooks and
-# targets files pass `opsh check`, all others run as scripts against a Redis of
-# examples/stack. Owns its folder (tests/lib/test.sh). Last line: N passed, N failed.
+# targets files pass `opsh check`, all others run as scripts against a Redis and a
+# Postgres of examples/stack. Owns its folder (tests/lib/test.sh). Last line: N passed, N failed.
 # shellcheck source=lib/test.sh
 . "$(dirname -- "$0")/lib/test.sh"
 
@@ -9,7 +9,7 @@ opsh=$t_root/build/${MODE:-release}/opsh
 export XDG_STATE_HOME=$t_tmp/state
 blocks=$t_tmp/blocks
 mkdir -p "$blocks"
-t_up redis
+t_up redis postgres
 
 # One file a block: GUIDE.N.lua
 for guide in "$t_root"/lua/help/*.md; do
@@ -36,6 +36,7 @@ for block in "$blocks"/*.lua; do
 	else
 		fresh
 		out=$("$opsh" run "$block" --target "cache=$OPSH_REDIS_URL" \
+			--target "db=$OPSH_POSTGRES_SUPER_URL" \
 			--approve cache --timeout 20 2>&1 </dev/null)
 	fi
 	t_is "$name ends well" "$?" 0

@@ -22,10 +22,10 @@ FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/%.c=$(FUZZ_B)/%)
 FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
-	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS)
+	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS) $(PQ_CFLAGS)
 FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
 	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http) \
-	$(wildcard src/bind/pg_sql*.c)
+	$(call bind_srcs,pg)
 FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
 fuzz: $(FUZZ_BINS)
 $(FUZZ_B)/%.o: %.c
@@ -43,7 +43,7 @@ $(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libopsh.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ $< \
 		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl -lssl -lcrypto \
-		-l:libpg_query.a
+		-lpq -l:libpg_query.a
 -include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
 
 # --- the targets ------------------------------------------------------------------

@@ -310,6 +310,13 @@ M.kind = {
 	schemes = { "postgresql", "postgres" },
 	connect = connect,
 	ping = function(client) client:identity() end,
+	-- how it is connected, for `opsh targets --connect`
+	state = function(client)
+		local id = client:identity()
+		if id.pgbouncer then return "ok, console" end
+		return ("ok, sslmode %s: %s%s"):format(id.sslmode, id.tls or "no TLS",
+			id.pooled and ", pooler" or "")
+	end,
 	options = {
 		password = { type = "secret", help = "of the user" },
 		user = { type = "string", help = "role to log in as" },

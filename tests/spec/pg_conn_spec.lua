@@ -38,8 +38,7 @@ describe("postgres conninfo", function()
 			{ host = "a", port = "5", password = "it's a", dbname = "x y" })
 		eq(conninfo.parse "", {})
 		eq(conninfo.parse "options=''", { options = "" })
-		for _, text in ipairs { "host", "=a", "host=a b", "host='a",
-			"host='a'b=c" } do
+		for _, text in ipairs { "host", "=a", "host=a b", "host='a" } do
 			raises("config", conninfo.parse, text)
 		end
 	end)
@@ -124,7 +123,7 @@ describe("postgres connection", function()
 			port, path)), "ops")
 		os.remove(path)
 		local e = fails("auth", ("postgresql://ops@127.0.0.1:%s/flights"
-			.. "?passfile=/dev/null"):format(port))
+			.. "?passfile=/no/such/file"):format(port))
 		ok(e.message:find("no password", 1, true), e.message)
 		e = fails("connect", ("postgresql://ops:%s@127.0.0.1:%s/nosuchdb")
 			:format(password, port))

@@ -59,10 +59,7 @@ function M.parse(text)
 				at = stop + 1
 				if c == "'" then break end
 				parts[#parts + 1] = text:sub(at, at)
-				at = at + 1
-			end
-			if text:sub(at, at):find "%S" then
-				bad("connection string: a space is missing after '%s'", key)
+				at = math.min(at + 1, #text + 1)
 			end
 		else
 			parts = {}
@@ -71,7 +68,7 @@ function M.parse(text)
 				parts[#parts + 1], at = plain, stop
 				if text:sub(at, at) ~= "\\" then break end
 				parts[#parts + 1] = text:sub(at + 1, at + 1)
-				at = at + 2
+				at = math.min(at + 2, #text + 1)
 			end
 		end
 		out[key] = table.concat(parts)

@@ -1,6 +1,6 @@
 -- opsh targets: the targets at hand; with --connect each is asked who it is.
 -- Without it nothing is connected to. One that can't be reached is a row that
--- says so, and exit 4 at the end.
+-- says so, and exit 4 at the end. kind.state(client), where there is one, says how.
 local fail = require "run.fail"
 local targets = require "run.targets"
 local words = require "run.words"
@@ -15,7 +15,8 @@ local function ask(target, row)
 		ping(client)
 	end
 	row.identity, row.live_role = object:identity(), object:role()
-	row.state = "ok"
+	local kind = require("opsh." .. target.kind).kind
+	row.state = kind.state and kind.state(client) or "ok"
 end
 
 local function connect(config, rows)
