@@ -283,8 +283,14 @@ function Client:environment(database)
 	return env
 end
 
----A client of another database of the same server. It is the same target: its
----effects are recorded there, a guard that was passed holds. Close it.
+---The target of a client of database(), or nil: for guards.
+---@param client userdata
+---@return userdata?
+function M.target(client) return given[client] and c.target(client) end
+
+---A client of another database of the same server, recorded under the same target's
+---name. A guard that was passed for one of the two does not hold for the other,
+-----approve does. Close it.
 ---@param name string
 ---@return opsh.postgres.client
 function Client:database(name)
@@ -293,7 +299,12 @@ function Client:database(name)
 	options.keywords = {}
 	for k, v in pairs(given[self].keywords) do options.keywords[k] = v end
 	options.keywords.dbname = name
-	return open(c.target(self), options)
+	local own = c.target(self)
+	local other = require("opsh.c.target").new { name = own:name(),
+		kind = "postgres", role = own:role() }
+	local how = own:passed ""
+	if how then other:pass("", how) end
+	return open(other, options)
 end
 
 c.methods(Client, Tx)

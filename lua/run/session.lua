@@ -88,6 +88,12 @@ function session.client(target, role)
 	return client
 end
 
+-- Clients that a client has opened: another database of its server.
+local function of_kind(client)
+	local kind = package.loaded["opsh.postgres"]
+	return kind and type(client) == "userdata" and kind.target(client) or nil
+end
+
 ---The opsh.target behind a client; raises for anything else.
 ---@param client any
 ---@return userdata
@@ -97,6 +103,7 @@ function session.target_of(client)
 		or client == package.loaded["opsh.fs"]) then
 		object = session.host()
 	end
+	object = object or of_kind(client)
 	if not object then
 		require("run.fail").usage("a target expected, got %s", type(client))
 	end

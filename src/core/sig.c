@@ -77,6 +77,7 @@ void sig_init(void)
 	sigaction(SIGALRM, &sa, NULL);
 	sa.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGXFSZ, &sa, NULL);	/* a file too large is an error: EFBIG */
 	loop_on_wake(wake);
 }
 

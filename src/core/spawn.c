@@ -204,6 +204,7 @@ static void set_attr(posix_spawnattr_t *attr, const struct spawn *s)
 	sigemptyset(&none);
 	sigemptyset(&reset);
 	sigaddset(&reset, SIGPIPE);
+	sigaddset(&reset, SIGXFSZ);
 	posix_spawnattr_setsigmask(attr, &none);
 	posix_spawnattr_setsigdefault(attr, &reset);
 	posix_spawnattr_setpgroup(attr, 0);

@@ -1,0 +1,507 @@
+#!/usr/bin/env bash
+# shellcheck disable=SC2016,SC2154,SC2317 # Lua and SQL in quotes; names of test.sh
+# postgres_backup.sh: postgres/backup, verify-backup, restore and corruption on a real
+# server: a million rows and odd names come back as they were, what is damaged is
+# found, a full disk and a kill leave what was there. Owns its databases and folders.
+#     postgres_backup.sh [FUNCTION...]      all of them, or these
+
+# shellcheck source=../lib/test.sh
+. "$(dirname -- "$0")/../lib/test.sh"
+
+opsh=${OPSH:-$t_root/build/release/opsh}
+out=$t_tmp/out err=$t_tmp/err
+[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
+unset CI OPSH_LOG NO_COLOR OPSH_TARGETS ${!PG*}
+export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp USER=ada
+odd='-Odd "Näme'"'"' x'
+rows=${OPSH_BACKUP_ROWS:-1000000}
+
+# o ARG...: opsh; output in $out and $err, exit code in $rc.
+o() {
+	timeout -k 1 120 "$opsh" --targets "$t_tmp/opsh.lua" "$@" </dev/null \
+		>"$out" 2>"$err"
+	rc=$?
+	[ -z "${OPSH_TEST_TIMES:-}" ] || grep -aE '^(ok|failed|run) ' "$err" >&2
+}
+
+# sql DATABASE: SQL of the input, as the superuser, unlogged.
+sql() {
+	PGPASSWORD=$OPSH_POSTGRES_SUPER_PASSWORD PGOPTIONS='-c log_statement=none' \
+		PGHOST=127.0.0.1 PGPORT=$OPSH_POSTGRES_PORT PGUSER=postgres \
+		PGDATABASE=$1 timeout -k 1 60 psql -X -q -A -t -v ON_ERROR_STOP=1
+}
+
+databases() {
+	echo "select datname from pg_database order by 1" | sql postgres | tr '\n' ' '
+}
+
+# exits NAME CODE
+exits() {
+	[ "$rc" -eq "$2" ] && t_pass && return
+	t_fail "$1: exit" "got $rc, expected $2: $(tail -n 12 "$out" "$err")"
+}
+
+tells() { t_match "$1" "$(cat "$err")" "$2"; }
+
+backups() { find "$1" -mindepth 1 -maxdepth 1 | sort; }
+count() { backups "$1" | wc -l; }
+tables() {
+	cat <<-'SQL'
+	select format('%I.%I', n.nspname, c.relname) from pg_class c
+	join pg_namespace n on n.oid = c.relnamespace
+	where c.relkind in ('r', 'm') and n.nspname !~ '^pg_|^information_'
+	order by 1
+	SQL
+}
+
+# contents DATABASE: a line for each table with a sum over all rows, each sequence,
+# large object, definition.
+contents() {
+	{
+		tables | sql "$1" | while IFS= read -r name; do
+			printf "select %s, count(*), sum(hashtextextended(t::text, 7)) \
+from %s t;\n" "'${name//\'/\'\'}'" "$name"
+		done
+		cat <<-'SQL'
+		select 'lo', oid, md5(lo_get(oid)) from pg_largeobject_metadata order by 2;
+		select 'seq', schemaname, sequencename, last_value, increment_by
+		  from pg_sequences order by 2, 3;
+		select 'view', schemaname, viewname, definition from pg_views
+		  where schemaname !~ '^pg_|^information_' order by 2, 3;
+		select 'index', indexdef from pg_indexes
+		  where schemaname !~ '^pg_' order by 2;
+		select 'constraint', conname, convalidated, pg_get_constraintdef(oid)
+		  from pg_constraint where connamespace = 'public'::regnamespace
+		  order by 2, 4;
+		select 'extension', extname, extversion from pg_extension order by 2;
+		select 'owner', n.nspname, c.relname, pg_get_userbyid(c.relowner), c.relacl
+		  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		  where n.nspname !~ '^pg_|^information_' order by 2, 3;
+		select 'function', proname, prosrc from pg_proc
+		  where pronamespace = 'public'::regnamespace order by 2;
+		select 'database', pg_encoding_to_char(encoding), datcollate,
+		  pg_get_userbyid(datdba), array(select unnest(datacl)::text order by 1)
+		  from pg_database
+		  where datname = current_database();
+		select 'setting', setconfig from pg_db_role_setting where setdatabase =
+		  (select oid from pg_database where datname = current_database());
+		select 'roles', rolname from pg_roles order by 2;
+		SQL
+	} | sql "$1"
+}
+
+prepare() {
+	t_up postgres
+	mkdir "$t_tmp/b" "$t_tmp/small" "$t_tmp/bin"
+	cat >"$t_tmp/opsh.lua" <<-EOT
+	local at = "postgresql://postgres@127.0.0.1:$OPSH_POSTGRES_PORT"
+	local password = secret.file "$OPSH_POSTGRES_SUPER_PASSWORD_FILE"
+	return { targets = {
+	  db = { kind = "postgres", url = at, password = password,
+	    database = [[$odd]] },
+	  small = { kind = "postgres", url = at .. "/small", password = password },
+	  ops = { kind = "postgres", url = "$OPSH_POSTGRES_URL" },
+	} }
+	EOT
+	sql postgres <<-SQL
+	create database "${odd//\"/\"\"}" owner ops;
+	alter database "${odd//\"/\"\"}" set work_mem to '7MB';
+	revoke connect on database "${odd//\"/\"\"}" from public;
+	create database small owner ops;
+	SQL
+	sql "$odd" <<-SQL
+	create extension pg_stat_statements;
+	create extension pgcrypto;
+	create schema "Odd Schema" authorization ops;
+	create table customers (id int primary key, name text not null);
+	insert into customers select n, 'c' || n from generate_series(1, 1000) n;
+	create table orders (id bigint generated always as identity primary key,
+	  customer int not null references customers, note text,
+	  at timestamptz not null default '2026-01-01', cents numeric(12,2));
+	insert into orders (customer, note, cents) select n % 1000 + 1,
+	  md5(n::text), n / 100.0 from generate_series(1, $rows) n;
+	create index on orders (customer);
+	create table "Odd Schema"."-Tä ""b'le x" ("Select" int, "a b" text[], j jsonb,
+	  b bytea, "ü" double precision);
+	insert into "Odd Schema"."-Tä ""b'le x" values
+	  (1, array['a', null, 'x,"y"'], '{"a": [1, null]}', '\\x00ff', 'NaN'),
+	  (null, null, null, null, -0.1);
+	create table "a.b" (c int); create table "Empty" ();
+	create schema a; create table a."b" (c int); insert into a.b values (1);
+	create table parted (k int, v text) partition by range (k);
+	create table parted_1 partition of parted for values from (0) to (10);
+	insert into parted values (3, 'three');
+	create unlogged table scratch (n int); insert into scratch values (7);
+	create materialized view totals as select customer, sum(cents) s from orders
+	  group by customer;
+	create view "big orders" as select * from orders where cents > 9999;
+	create sequence "Counter" start 41 increment 7;
+	select nextval('"Counter"') \\g /dev/null
+	create function add(int, int) returns int language sql as 'select \$1 + \$2';
+	alter table orders add constraint later foreign key (customer)
+	  references customers not valid;
+	alter table "Odd Schema"."-Tä ""b'le x" owner to ops;
+	grant select on customers to ops;
+	select lo_from_bytea(70001, '\\x0102'), lo_from_bytea(70002,
+	  decode(repeat('ab', 100000), 'hex')) \\g /dev/null
+	SQL
+	echo "alter database \"${odd//\"/\"\"}\" set search_path to
+		\"\$user\", public, \"Odd Schema\"" | sql postgres
+	sql small <<-SQL
+	create table t (n int primary key, x text);
+	insert into t select n, md5(n::text) from generate_series(1, 20000) n;
+	create table u (n int references t);
+	insert into u select n from generate_series(1, 100) n;
+	SQL
+}
+
+# --- the whole way ---------------------------------------------------------------
+
+whole() {
+	local before now kept
+	before=$(contents "$odd")
+	o run postgres/backup to="$t_tmp/b" compress=1
+	exits 'backup of a million rows' 0
+	t_is 'one folder' "$(count "$t_tmp/b")" 1
+	dir=$(backups "$t_tmp/b")
+	t_ok 'its checksums are those of sha256sum' env -C "$dir" \
+		sha256sum -c --quiet SHA256SUMS
+	t_ok 'the manifest counts what is there' python3 - "$dir/manifest.json" \
+		"$rows" "$odd" <<-'EOT'
+	import json, sys
+	m = json.load(open(sys.argv[1]))
+	rows = {(t["schema"], t["name"]): t["rows"] for t in m["tables"]}
+	assert rows["public", "orders"] == int(sys.argv[2]), rows
+	assert rows["Odd Schema", "-Tä \"b'le x"] == 2, rows
+	assert rows["public", "a.b"] == 0 and rows["a", "b"] == 1, rows
+	assert rows["public", "scratch"] == 1 and rows["public", "totals"] == 1000
+	assert m["objects"]["large objects"] == 2 and m["database"] == sys.argv[3]
+	assert m["objects"]["foreign keys"] == 2, m["objects"]
+	assert m["objects"]["foreign keys, validated"] == 1, m["objects"]
+	assert m["server_version"] and m["lsn"] and m["time"] and m["database_size"]
+	EOT
+	t_is 'nobody else may read it' "$(stat -c %a "$dir" "$dir/database.dump" |
+		tr '\n' ' ')" '700 600 '
+	t_is 'the password is in no argument on record' "$(grep -rl \
+		"$OPSH_POSTGRES_SUPER_PASSWORD" "$XDG_STATE_HOME" "$t_tmp/b")" ''
+	o run postgres/verify-backup from="$t_tmp/b"
+	exits 'verify: no terminal' 14
+	t_is 'nothing was made' "$(databases)" "$odd flights postgres small $(
+		)template0 template1 "
+	o run postgres/verify-backup from="$t_tmp/b" --approve db
+	exits 'verify' 0
+	t_match 'says what it restored' "$(cat "$out")" \
+		"*large_objects *2*rows *$((rows + 2005))*verified *true*"
+	t_is 'the scratch database is gone' "$(databases)" \
+		"$odd flights postgres small template0 template1 "
+	echo 'delete from customers where id > 999999; drop view "big orders";
+		update "Odd Schema"."-Tä ""b'"'"'le x" set "Select" = 5;
+		truncate orders; select lo_unlink(70001)' | sql "$odd" >/dev/null
+	t_ok 'it is not what it was' test "$(contents "$odd")" != "$before"
+	o run postgres/restore from="$t_tmp/b"
+	exits 'restore: no terminal' 14
+	tells 'which is said' '*--approve db*'
+	o run postgres/restore from="$t_tmp/b" --approve db
+	exits 'restore' 0
+	now=$(contents "$odd")
+	t_is 'every table, sequence, large object, view as it was' \
+		"$(diff <(echo "$before") <(echo "$now"))" ''
+	kept=$(sed -n 's/^kept *//p' "$out")
+	t_match 'the other is kept' "$kept" '-Odd*_before_*'
+	t_is 'with what was in it' "$(echo 'select count(*) from orders' |
+		sql "$kept")" 0
+	o run postgres/restore back="$kept" database="$odd" --approve db
+	exits 'back' 0
+	t_is 'it serves again' "$(echo 'select count(*) from orders' | sql "$odd")" 0
+	after=$(sed -n 's/^kept *//p' "$out")
+	t_is 'and the restored one is kept' "$(echo 'select count(*) from orders' |
+		sql "$after")" "$rows"
+	o run postgres/restore drop=flights --approve db
+	exits 'what restore did not make is not dropped' 3
+	o run postgres/restore drop="$after"
+	exits 'drop: no terminal' 14
+	o run postgres/restore drop="$after" --approve db
+	exits 'drop' 0
+	t_is 'it is gone' "$(databases)" \
+		"$odd flights postgres small template0 template1 "
+}
+
+# --- small ones -------------------------------------------------------------------
+
+# backed: a backup of `small`, alone in $t_tmp/small; its folder in $dir.
+backed() {
+	rm -rf "$t_tmp/small"/*
+	o run postgres/backup to="$t_tmp/small" --bind db=small
+	exits 'a small backup' 0
+	dir=$(backups "$t_tmp/small")
+}
+
+verify() {
+	o run postgres/verify-backup from="$t_tmp/small" --bind db=small \
+		--approve small "$@"
+}
+
+# sums DIR: as if nobody had touched it since.
+sums() {
+	python3 - "$1" <<-'EOT'
+	import hashlib, json, os, sys
+	os.chdir(sys.argv[1])
+	m = json.load(open("manifest.json"))
+	data = open("database.dump", "rb").read()
+	m["dump_size"], m["sha256"] = len(data), hashlib.sha256(data).hexdigest()
+	json.dump(m, open("manifest.json", "w"))
+	with open("SHA256SUMS", "w") as f:
+	    for name in "database.dump", "manifest.json":
+	        print(hashlib.sha256(open(name, "rb").read()).hexdigest(), name,
+	            sep="  ", file=f)
+	EOT
+}
+
+damaged() {
+	local n size
+	backed
+	size=$(stat -c %s "$dir/database.dump")
+	cp -r "$dir" "$t_tmp/whole"
+	again() { rm -rf "$dir"; cp -r "$t_tmp/whole" "$dir"; }
+	flip() {
+		python3 - "$dir/database.dump" "$1" <<-'EOT'
+		import sys
+		with open(sys.argv[1], "r+b") as f:
+		    f.seek(int(sys.argv[2]))
+		    byte = f.read(1)[0]
+		    f.seek(-1, 1)
+		    f.write(bytes([byte ^ 16]))
+		EOT
+	}
+	flip $((size / 2))
+	verify
+	exits 'a flipped byte' 15
+	tells 'which is said' "*'database.dump' is not what was written*"
+	verify restore=false
+	exits 'without a restore too' 15
+	o plan postgres/verify-backup from="$t_tmp/small" --bind db=small
+	exits 'and in a plan' 3
+	o run postgres/restore from="$t_tmp/small" --bind db=small --approve small
+	exits 'restore refuses it' 3
+	for n in 3 2; do	# within the compressed rows; its checksum made right
+		again
+		flip $((size * n / 4))
+		sums "$dir"
+		verify
+		t_ok "a flipped byte under a right checksum, at $n/4" \
+			test "$rc" -eq 1 -o "$rc" -eq 15
+	done
+	again
+	truncate -s $((size - 1000)) "$dir/database.dump"
+	verify
+	exits 'a cut dump' 15
+	tells 'is said to be cut' '*it is cut*'
+	sums "$dir"
+	verify
+	t_ok 'a cut dump under a right checksum' test "$rc" -ne 0
+	again
+	sed -i 's/"rows": 20000/"rows": 20001/' "$dir/manifest.json"
+	sums "$dir"
+	verify
+	exits 'rows that are not those of the manifest' 15
+	tells 'are named' '*rows of public.t: 20000 in place of 20001*'
+	o run postgres/restore from="$t_tmp/small" --bind db=small --approve small
+	exits 'and restore swaps nothing' 15
+	t_is 'no scratch database is left' "$(databases | tr ' ' '\n' |
+		grep -c opsh_verify)" 0
+	echo 'select datname from pg_database where datname ~ $$^small_new$$' |
+		sql postgres | while read -r n; do
+		echo "drop database \"$n\"" | sql postgres; done
+	again
+	verify
+	exits 'the one that is whole' 0
+	rm -r "$t_tmp/whole"
+}
+
+# retained: what is in the folder, by the age that its name says.
+aged() {
+	local stamp
+	stamp=$(date -u -d "$2 days ago" +%Y-%m-%dT%H:%M:%SZ)
+	cp -r "$1" "$t_tmp/small/small-$(date -u -d "$2 days ago" \
+		+%Y%m%dT%H%M%SZ).pgbackup"
+	sed -i "s/\"time\": \"[^\"]*\"/\"time\": \"$stamp\"/" \
+		"$t_tmp/small/small-$(date -u -d "$2 days ago" +%Y%m%d)"*/manifest.json
+}
+
+retention() {
+	local first day
+	backed
+	mv "$dir" "$t_tmp/first"
+	for day in 1 2 3 40 50; do aged "$t_tmp/first" "$day"; done
+	touch "$t_tmp/small/mine.txt"
+	mkdir "$t_tmp/small/other.pgbackup"
+	o run postgres/backup to="$t_tmp/small" --bind db=small keep=2
+	exits 'what would be removed is asked for' 14
+	t_is 'before anything is done' "$(count "$t_tmp/small")" 7
+	echo '{"ok":true,"time":"x"}' >"$(backups "$t_tmp/small" |
+		grep "$(date -u -d '50 days ago' +%Y%m%d)")/verified.jsonl"
+	echo x >"$(backups "$t_tmp/small" |
+		grep "$(date -u -d '40 days ago' +%Y%m%d)")/not_ours"
+	o run postgres/backup to="$t_tmp/small" --bind db=small keep=3 \
+		--approve local
+	exits 'with it' 0
+	# today's, two of the young ones, one with a stranger's file, the verified one
+	t_is 'those beyond are gone' "$(count "$t_tmp/small")" 7
+	t_ok 'the last verified one stays' test -e "$(backups "$t_tmp/small" |
+		grep "$(date -u -d '50 days ago' +%Y%m%d)")"
+	t_ok 'one with a file of others stays' test -e "$(backups "$t_tmp/small" |
+		grep "$(date -u -d '40 days ago' +%Y%m%d)")/not_ours"
+	t_ok 'what is none of ours stays' test -d "$t_tmp/small/other.pgbackup" \
+		-a -f "$t_tmp/small/mine.txt"
+	t_is 'the third day is gone' "$(backups "$t_tmp/small" |
+		grep -c "$(date -u -d '3 days ago' +%Y%m%d)")" 0
+	o run postgres/backup to="$t_tmp/small" --bind db=small keep=1 days=30 \
+		--approve local
+	exits 'younger than days' 0
+	t_is 'stay' "$(count "$t_tmp/small")" 8
+	rm -r "$t_tmp/first"
+}
+
+# tool NAME SCRIPT: stands before the real program in $t_tmp/bin.
+tool() {
+	printf '#!/bin/bash\n%s\nexec %q "$@"\n' "$2" "$OPSH_POSTGRES_BIN/$1" \
+		>"$t_tmp/bin/$1"
+	chmod +x "$t_tmp/bin/$1"
+}
+
+full() {
+	local before
+	backed
+	before=$(find "$t_tmp/small" -type f -exec sha256sum {} +)
+	(
+		ulimit -f 100
+		o run postgres/backup to="$t_tmp/small" --bind db=small
+		echo "$rc" >"$t_tmp/rc"
+	)
+	t_ok 'a limit is met in the dump' test "$(cat "$t_tmp/rc")" -ne 0
+	tells 'which is said' '*disk full*1 older backups are as they were*'
+	t_is 'the old backup is as it was, nothing else is there' \
+		"$(find "$t_tmp/small" -type f -exec sha256sum {} +)" "$before"
+	t_is 'no folder either' "$(count "$t_tmp/small")" 1
+	mkdir "$t_tmp/disk"
+	mount -t tmpfs -o size=160m none "$t_tmp/disk" 2>/dev/null || return 0
+	cp -r "$dir" "$t_tmp/disk/"
+	tool pg_dump 'case $* in *--format*) dd if=/dev/zero bs=1M \
+		of='"$t_tmp/disk/filler"' 2>/dev/null ;; esac'
+	tool pg_restore ''
+	o run postgres/backup to="$t_tmp/disk" --bind db=small bin="$t_tmp/bin"
+	exits 'the disk is full' 1
+	tells 'and said so' '*disk full*No space left*1 older backups are as they were*'
+	t_is 'the old one is there' "$(find "$t_tmp/disk" -name '*.pgbackup' | wc -l)" 1
+	t_ok 'and right' env -C "$t_tmp/disk/${dir##*/}" sha256sum -c --quiet SHA256SUMS
+	o run postgres/backup to="$t_tmp/disk" --bind db=small
+	exits 'a disk that is full is seen before' 3
+	tells 'with numbers' '*free, the dump of*may take*nothing was written*'
+	umount "$t_tmp/disk"
+}
+
+# kill -9 while the dump is written.
+killed() {
+	local pid run
+	backed
+	rm -f "$t_tmp/once"
+	tool pg_dump 'case $* in *--format*) [ -e '"$t_tmp/once"' ] || {
+		touch '"$t_tmp/once"'; head -c 50000 /dev/zero; sleep 20; exit 1; } ;; esac'
+	tool pg_restore ''
+	"$opsh" --targets "$t_tmp/opsh.lua" run postgres/backup to="$t_tmp/small" \
+		--bind db=small bin="$t_tmp/bin" </dev/null >"$out" 2>"$err" &
+	pid=$!
+	t_reap "$pid"
+	t_ok 'the dump has begun' t_within 10 test -e "$t_tmp/once"
+	t_within 5 test -n "$(find "$t_tmp/small" -size +40k -path '*opsh-*')"
+	kill -9 "$pid"
+	wait "$pid" 2>/dev/null
+	t_is 'no other backup under its name' "$(find "$t_tmp/small" -maxdepth 1 \
+		-name '*.pgbackup' | wc -l)" 1
+	t_is 'the snapshot is given up' "$(echo "select count(*) from pg_stat_activity
+		where application_name = 'opsh' and state like 'idle in%'" | sql postgres)" 0
+	run=$(find "$XDG_STATE_HOME/opsh/runs" -maxdepth 1 -name '01*' -printf '%f\n' |
+		sort | tail -n 1)
+	o unlock postgres-backup --lock "$(o --output jsonl locks
+		sed -n 's/.*"id":"\([^"]*\)".*/\1/p' "$out")"
+	o resume "$run"
+	exits 'resumed' 0
+	t_is 'the backup is there' "$(find "$t_tmp/small" -maxdepth 1 \
+		-name '*.pgbackup' | wc -l)" 2
+	verify
+	exits 'and right' 0
+	find "$t_tmp/small/" -path '*/opsh-*' -exec touch -d '2 hours ago' {} +
+	o run postgres/backup to="$t_tmp/small" --bind db=small --approve local
+	exits 'the next one' 0
+	t_is 'removes what was left' "$(find "$t_tmp/small" -name 'opsh-*')" ''
+}
+
+# What plans leave in the server's log, and on disk.
+plans() {
+	local from before
+	backed
+	before=$(find "$t_tmp/small" -printf '%p %s %T@\n' | sort)
+	from=$(wc -l <"$OPSH_POSTGRES_LOG")
+	o plan postgres/backup to="$t_tmp/small" --bind db=small keep=1
+	exits 'plan of backup' 0
+	o plan postgres/verify-backup from="$t_tmp/small" --bind db=small
+	exits 'plan of verify-backup' 0
+	o plan postgres/restore from="$t_tmp/small" --bind db=small
+	exits 'plan of restore' 0
+	o --output jsonl plan postgres/restore from="$t_tmp/small" --bind db=small
+	exits 'in jsonl' 0
+	t_ok 'each line parses' python3 -c 'import json, sys
+for line in open(sys.argv[1]): json.loads(line)' "$out"
+	written() {
+		tail -n +"$((from + 1))" "$OPSH_POSTGRES_LOG" | sed -nE \
+			's/.*LOG:  (statement|execute [^:]*): +//p' | grep -viE \
+			'^(select|with|begin|commit|rollback|savepoint|release|show|set )'
+	}
+	t_is 'no write is in the log' "$(written)" ''
+	t_is 'nor on disk' "$(find "$t_tmp/small" -printf '%p %s %T@\n' | sort)" \
+		"$before"
+	o run postgres/restore from="$t_tmp/small" --bind db=small --approve small \
+		into=copied
+	t_ok 'the witness sees a run' test -n "$(written)"
+	o run postgres/restore from="$t_tmp/small" --bind db=small --approve small \
+		into=copied
+	exits 'into= never replaces' 3
+	echo 'drop database copied' | sql postgres
+}
+
+# Sessions, services, a role that may not, other versions.
+others() {
+	local pid
+	backed
+	PGPASSWORD=$OPSH_POSTGRES_SUPER_PASSWORD psql -X -h 127.0.0.1 -p \
+		"$OPSH_POSTGRES_PORT" -U postgres small -c 'select pg_sleep(60)' \
+		>/dev/null 2>"$t_tmp/session" &
+	pid=$!
+	t_reap "$pid"
+	t_within 5 test "$(echo "select count(*) from pg_stat_activity where query
+		like 'select pg_sleep(60)%'" | sql postgres)" = 1
+	o run postgres/restore from="$t_tmp/small" --bind db=small --approve small
+	exits 'a session is on it' 0
+	tells 'is shown' '*sessions on*pid *psql (active)*'
+	wait "$pid"
+	t_match 'and ended' "$(cat "$t_tmp/session")" '*terminating connection*'
+	o run postgres/backup to="$t_tmp/nowhere" --bind db=small
+	exits 'no folder' 3
+	tool pg_dump 'echo "pg_dump (PostgreSQL) 9.6.1"; exit'
+	o run postgres/backup to="$t_tmp/small" --bind db=small bin="$t_tmp/bin"
+	exits 'an old pg_dump' 3
+	tells 'which is said' '*pg_dump 9.6.1 is older than the server*'
+	o run postgres/backup to="$t_tmp/b" --bind db=ops
+	exits 'an ordinary user backs up' 0
+	o run postgres/verify-backup from="$t_tmp/b" database=flights --bind db=ops \
+		--approve ops
+	exits 'and can not make its extension again' 3
+	tells 'which is said before anything' '*extension*wants a superuser*'
+	o run postgres/backup to="$t_tmp/b" --bind db=small
+	o run postgres/restore from="$t_tmp/b" --bind db=small
+	exits 'backups of several' 3
+}
+
+prepare
+for test in ${*:-whole damaged retention full killed plans others}; do "$test"; done
+t_done
