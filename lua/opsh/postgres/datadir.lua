@@ -9,7 +9,7 @@ local M = {}
 
 ---What pg_controldata prints.
 ---@param text string
----@return {state: string, checkpoint: string, timeline?: integer, system_identifier?: string}? nil when it is something else
+---@return {state: string, checkpoint: string, timeline?: integer, system_identifier?: string, rewindable: boolean}? nil when it is something else
 function M.control(text)
 	local function line(name)
 		return text:match("\n" .. name .. ":%s+([^\n]+)")
@@ -19,7 +19,9 @@ function M.control(text)
 	if not state then return nil end
 	return { state = state, checkpoint = line "Latest checkpoint location",
 		timeline = math.tointeger(tonumber(line "Latest checkpoint's TimeLineID")),
-		system_identifier = line "Database system identifier" }
+		system_identifier = line "Database system identifier",
+		rewindable = line "wal_log_hints setting" == "on"
+			or (tonumber(line "Data page checksum version") or 0) > 0 }
 end
 
 -- Days since 1970 of a date of the Gregorian calendar.
