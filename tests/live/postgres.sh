@@ -96,7 +96,7 @@ writes_logged() {
 	python3 - "$OPSH_POSTGRES_LOG" "$1" <<-'EOF'
 		import re, sys
 		READS = re.compile(r"\s*(with own as|select|show|explain|prepare|"
-		    r"begin( transaction)?( isolation level [a-z ]*)?[, ]*read only|commit|"
+		    r"begin( transaction)?( isolation level [a-z ]*)?[, ]*read only|begin$|commit|"
 		    r"rollback|savepoint opsh|release savepoint opsh|deallocate \"opsh|"
 		    r"set transaction read only|set local|with )", re.I | re.S)
 		WRITES = re.compile(r"pg_terminate_backend\(|pg_cancel_backend\(|"
@@ -132,6 +132,8 @@ assert n > 0' "$out"
 
 # shellcheck source=postgres_sessions.sh
 . "$t_here/../live/postgres_sessions.sh"
+# shellcheck source=postgres_care.sh
+. "$t_here/../live/postgres_care.sh"
 
 t_up postgres
 mkdir "$t_tmp/work"
@@ -141,4 +143,5 @@ if [ $# -gt 0 ]; then
 	t_done
 fi
 sessions
+care
 t_done
