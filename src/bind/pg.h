@@ -128,7 +128,7 @@ struct pg_conn {
 	int pooled;		/* a pooler is between: sessions are not ours */
 	int console;		/* pgbouncer's own: no SQL */
 	int plain_ident;	/* the role may not read the system identifier */
-	int standby;
+	int standby, was_standby;
 	int tainted;		/* its session was changed: not to be shared */
 	int copying;
 	int paused;		/* what comes is not read for now */
@@ -284,6 +284,7 @@ struct pg_column {
 	Oid type;
 	int format;
 	int modifier;
+	const char *name;	/* borrowed: Lua's, of the rows' columns */
 };
 
 struct pg_store {		/* rows: as they came, in one piece of memory */

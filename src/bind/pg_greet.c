@@ -11,22 +11,26 @@
 
 /* The timeline of a primary is in the name of its WAL file: the control file
  * learns it only with the checkpoint after a promotion. */
-#define TIMELINE \
-	"case when pg_is_in_recovery() then coalesce(" \
-	"(select nullif(received_tli, 0) from pg_stat_wal_receiver), " \
+#define OF_PRIMARY \
+	"('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))" \
+	"::bit(32)::int"
+#define OF_STANDBY \
+	"coalesce((select nullif(received_tli, 0) from pg_stat_wal_receiver), " \
 	"(select nullif(min_recovery_end_timeline, 0) " \
 	"from pg_control_recovery()), " \
-	"(select timeline_id from pg_control_checkpoint())) else " \
-	"('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))" \
-	"::bit(32)::int end"
+	"(select timeline_id from pg_control_checkpoint()))"
+#define SYSTEM "select (pg_control_system()).system_identifier, "
 #define REST \
 	"pg_is_in_recovery(), pg_backend_pid(), current_database(), " \
 	"current_setting('standard_conforming_strings'), " \
 	"current_setting('DateStyle')"
 
-static const char full[] =
-	"select (select system_identifier from pg_control_system()), "
-	TIMELINE ", " REST;
+/* The first question: a new session plans the other's view for a while. */
+static const char primary[] = SYSTEM
+	"case when pg_is_in_recovery() then null else " OF_PRIMARY " end, " REST;
+static const char either[] = SYSTEM
+	"case when pg_is_in_recovery() then " OF_STANDBY " else " OF_PRIMARY
+	" end, " REST;
 /* for a role that may not read the control file */
 static const char plain[] = "select null, null, " REST;
 
@@ -62,6 +66,7 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 	if (!c->pc)
 		return 0;
 	c->standby = cell_is(res, 2, "t");
+	c->was_standby |= c->standby;
 	c->pooled = strtol(PQgetvalue(res, 0, 3), NULL, 10) !=
 		PQbackendPID(c->pg);
 	snprintf(c->ident, sizeof c->ident, "system=%s timeline=%s",
@@ -71,6 +76,13 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 		 PQgetvalue(res, 0, 4));
 	tell(c, identity, c->standby ? "standby" : "primary");
 	return 0;
+}
+
+static int is_standby(const PGresult *res)
+{
+	return PQresultStatus(res) == PGRES_TUPLES_OK &&
+	       PQntuples(res) == 1 && PQnfields(res) == 7 &&
+	       cell_is(res, 2, "t");
 }
 
 /* --- the job of a new connection --------------------------------------------------- */
@@ -88,6 +100,9 @@ static void on_result(struct pg_job *job, struct pg_conn *c, PGresult *res)
 	(void)job;
 	if (code && !strcmp(code, "42501") && !c->plain_ident) {
 		c->plain_ident = 1;
+		c->again = 1;
+	} else if (is_standby(res) && !c->plain_ident && !c->standby) {
+		c->standby = 1;		/* its timeline is asked otherwise */
 		c->again = 1;
 	} else if (pg_greet_read(c, res, &e) < 0) {
 		PQclear(res);
@@ -172,7 +187,8 @@ static void greet_console(struct pg_conn *c)
 
 const char *pg_greet_text(const struct pg_conn *c)
 {
-	return c->plain_ident ? plain : full;
+	return c->plain_ident ? plain : c->standby || c->was_standby ? either :
+		primary;
 }
 
 int pg_greet_send(struct pg_conn *c)

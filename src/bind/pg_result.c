@@ -30,6 +30,21 @@ struct pg_store *pg_rows_new(lua_State *L)
 	return &r->s;
 }
 
+/* Short strings are one object each in Lua: a key is found by its address. */
+static void note_names(lua_State *L, int idx)
+{
+	struct pg_rows *r = lua_touserdata(L, idx);
+	int i;
+
+	lua_getiuservalue(L, idx, 1);
+	for (i = r->s.columns - 1; i >= 0; i--) {
+		lua_rawgeti(L, -1, i + 1);
+		r->s.col[i].name = lua_tostring(L, -1);
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
 /* Columns and their positions; the collector hears of what it can't see. */
 void pg_rows_ready(lua_State *L, int idx)
 {
@@ -57,6 +72,7 @@ void pg_rows_ready(lua_State *L, int idx)
 	}
 	lua_setiuservalue(L, idx, 2);
 	lua_setiuservalue(L, idx, 1);
+	note_names(L, idx);
 	if (size > GC_MIN)
 		lua_gc(L, LUA_GCSTEP, (int)(size / 1024 > 1000000 ? 1000000 :
 					    size / 1024));
@@ -81,7 +97,9 @@ void pg_rows_share(lua_State *L, int idx, int from)
 		lua_setiuservalue(L, idx, i);
 	}
 	lua_pop(L, 1);
-	if (!shared)
+	if (shared)
+		note_names(L, idx);
+	else
 		pg_rows_ready(L, idx);
 }
 
@@ -221,12 +239,20 @@ static struct pg_row *check_row(lua_State *L)
 /* The column that the key at idx names, from 0; -1 none. Leaves the stack. */
 static int column_of(lua_State *L, struct pg_row *row, int idx)
 {
+	const char *name;
 	lua_Integer n;
+	int i;
 
 	if (lua_isinteger(L, idx)) {
 		n = lua_tointeger(L, idx);
 		return n >= 1 && n <= row->rows->s.columns ? (int)n - 1 : -1;
 	}
+	if (lua_type(L, idx) != LUA_TSTRING)
+		return -1;
+	name = lua_tostring(L, idx);
+	for (i = 0; i < row->rows->s.columns; i++)
+		if (row->rows->s.col[i].name == name)
+			return i;
 	lua_getiuservalue(L, 1, 1);
 	lua_getiuservalue(L, -1, 2);
 	lua_pushvalue(L, idx);

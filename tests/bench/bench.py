@@ -7,7 +7,7 @@ since wall time varies by a third from one minute to the next. Must not judge:
 it always prints the table and exits 0, whatever failed is named in it.
 
     bench.py [--opsh FILE] [--runs N] [--delete-runs N] [--keys N]
-             [--only startup,get,delete,http,spawn,fs] [--json FILE]
+             [--only startup,get,delete,http,spawn,fs,pg] [--json FILE]
 """
 
 import argparse
@@ -25,6 +25,7 @@ import time
 sys.dont_write_bytecode = True
 import fs_bench  # noqa: E402
 import http_bench  # noqa: E402  (the tree stays free of __pycache__)
+import pg_bench  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -35,7 +36,7 @@ CHILDREN, MEGABYTES = 300, 1000
 LIMIT = 180             # seconds for any one run
 C_SOURCES = {"redis_get": ["-lhiredis"], "redis_unlink": ["-lhiredis"],
              "redis_load": [], "spawn": [], "spawn_many": [],
-             "http_get": ["-lcurl"]}
+             "http_get": ["-lcurl"], "pg_rows": ["-lpq"]}
 
 
 class Failed(Exception):
@@ -319,6 +320,8 @@ class Bench:
             http_bench.http(self)
         if "fs" in parts:
             fs_bench.fs(self)
+        if "pg" in parts:
+            pg_bench.pg(self)
         if "spawn" in parts:
             self.spawn()
 
@@ -350,7 +353,7 @@ def parse():
     args.add_argument("--runs", type=int, default=11)
     args.add_argument("--delete-runs", type=int, default=3)
     args.add_argument("--keys", type=int, default=1000000)
-    args.add_argument("--only", default="startup,get,delete,http,spawn,fs")
+    args.add_argument("--only", default="startup,get,delete,http,spawn,fs,pg")
     args.add_argument("--json", metavar="FILE")
     return args.parse_args()
 

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Postgres under cuts and Ctrl-C. Connections that are cut anywhere, 200 times: what
 opsh says became of each write is true against the table, and none is applied twice.
-Ctrl-C in every phase of a call: exit 130 in time, and no backend goes on. Owns its
-stack, its proxy and the processes that it starts. Last line: N passed, N failed.
+Ctrl-C in every phase of a call: exit 130 in time, and no backend goes on. A standby
+that is promoted between two steps gets no write (exit 12). Owns its stack, its proxy
+and the processes that it starts. Last line: N passed, N failed.
 """
 
 import os
@@ -79,8 +80,8 @@ class Cutter:
 # --- servers and programs ---------------------------------------------------------
 def up():
     folder = os.path.join(TMP, "stack")
-    subprocess.run([STACK, "up", folder, "postgres"], check=True, timeout=60,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run([STACK, "up", folder, "postgres", "postgres-ha"], check=True,
+                   timeout=90, stdout=subprocess.DEVNULL)
     with open(os.path.join(folder, "env")) as file:
         env.update(re.findall(r"^(\w+)='(.*)'$", file.read(), re.M))
 
@@ -239,11 +240,45 @@ def interrupts():
         holder.wait(20)
 
 
+def promoted():
+    """The standby becomes a primary between two steps: the next write is refused."""
+    opsh = Opsh("""
+        print "ready" io.stdout:flush()
+        assert(db:identity().role == "standby")
+        local e = select(2, pcall(db.exec, db, "create table never(i int)"))
+        assert(e.kind == "refused", tostring(e))
+        io.open("%s/seen", "w"):close()
+        while not io.open "%s/promoted" do task.sleep(0.02) end
+        assert(db:value "select 1" == 1)
+        db:exec "create table never(i int)"
+        """ % (TMP, TMP), env["OPSH_PG_STANDBY_SUPER_URL"])
+    opsh.ready()
+    for _ in range(500):
+        if os.path.exists(os.path.join(TMP, "seen")):
+            break
+        time.sleep(0.02)
+    subprocess.run([env["OPSH_POSTGRES_BIN"] + "/psql", "-XAtqc",
+                    "select pg_promote(true, 30)",
+                    env["OPSH_PG_STANDBY_SUPER_URL"]], check=True, timeout=40,
+                   stdout=subprocess.DEVNULL)
+    time.sleep(2.1)     # an identity counts as fresh for two seconds
+    with open(os.path.join(TMP, "promoted"), "w"):
+        pass
+    code, out, err = opsh.end(20)
+    assert code == 12, (code, out, err)
+    assert "is not what it was" in err and "timeline=1" in err, err
+    done = subprocess.run([env["OPSH_POSTGRES_BIN"] + "/psql", "-XAtqc",
+                           "select to_regclass('never') is null",
+                           env["OPSH_PG_STANDBY_SUPER_URL"]], timeout=20,
+                          stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"t\n", done.stdout
+
+
 def main():
     passed = failed = 0
     try:
         up()
-        for test in (cuts, interrupts):
+        for test in (cuts, interrupts, promoted):
             try:
                 test()
                 passed += 1
