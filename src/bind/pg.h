@@ -124,7 +124,7 @@ struct pg_conn {
 	struct pg_job *job;	/* borrowed */
 	struct op *idle;	/* borrowed: who waits for its end */
 	struct pg_job own;	/* greeting, cleaning */
-	double until, asked_at, ident_at;
+	double began, until, asked_at, ident_at;
 	int pooled;		/* a pooler is between: sessions are not ours */
 	int console;		/* pgbouncer's own: no SQL */
 	int plain_ident;	/* the role may not read the system identifier */
@@ -142,6 +142,8 @@ struct pg_conn {
 	char peer[192];
 	int busy, dead, held;	/* freed when not busy and not held */
 	char ident[128];	/* system id and timeline as last read */
+	char crash[40];		/* when it last crashed, or its counters were
+				   reset */
 };
 
 struct pg_conn *pg_conn_new(struct pg_client *pc);
@@ -197,6 +199,7 @@ struct pg_wait {		/* a task that waits for a connection */
 				   raised */
 	struct effect *effect;	/* borrowed or NULL: ended by a cancel */
 	struct err why;
+	double began;
 	int linked;
 };
 
@@ -397,6 +400,7 @@ struct pg_call {
 	int at;			/* of its commands, the statement */
 	char xid[24];		/* its transaction, for the probe */
 	char ident[128];	/* the server it was sent to */
+	char crash[40];		/* and when that had last crashed */
 	PGresult *result;	/* owned: the statement's, while it commits */
 	struct err lost;	/* why the reply to COMMIT didn't come */
 	struct err unreachable;	/* why it can't be probed */

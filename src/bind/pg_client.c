@@ -43,8 +43,10 @@ void pg_client_down(struct pg_conn *c, const struct err *e, enum pg_state was)
 		pc->n_opening--;
 	unlink_conn(pc, c);
 	c->pc = NULL;
-	/* an open one has told whoever holds it; a new one its waiter */
-	if (opening && pc->waits && !pc->closed)
+	/* an open one has told whoever holds it; a new one its waiter, but not
+	 * one that came after it had begun: it gets an attempt of its own */
+	if (opening && pc->waits && !pc->closed &&
+	    c->began >= pc->waits->began)
 		pg_wait_end(pc->waits, e);
 	pg_conn_free(c);
 	pg_pump(pc);

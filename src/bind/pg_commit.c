@@ -31,6 +31,7 @@ static void start_probe(struct pg_call *call)
 
 	call->lost = call->reply.error.e;
 	snprintf(call->ident, sizeof call->ident, "%s", c->ident);
+	snprintf(call->crash, sizeof call->crash, "%s", c->crash);
 	call->c = NULL;
 	pg_unlease(c);
 	call->probe_until = loop_now() + PROBE_TIME;
@@ -137,32 +138,48 @@ static int find_server(lua_State *L, struct pg_call *call, lua_KFunction k)
 			 "is %s", call->ident, call->c->ident);
 		unknown(L, call, why);
 	}
+	if (strchr(call->ident, '?'))
+		unknown(L, call, "the role may not ask the server who it is, "
+			"it may be another");
 	return 1;
 }
 
-/* What the server says of the transaction. 1: it is committed. */
+static _Noreturn void not_applied(lua_State *L, struct pg_call *call,
+				  const char *why)
+{
+	struct pg_error e;
+
+	memset(&e, 0, sizeof e);
+	err_set(&e.e, call->lost.kind, call->lost.code, "'%s' was not applied, "
+		"%s: %s", call->verb, why, call->lost.message);
+	e.e.phase = PHASE_WAIT;
+	pg_call_fail(L, call, &e);
+}
+
+/* What the server says of the transaction. 1: it is committed. A number that was
+ * lost in a crash is the next one's, so its word is good for no, not for yes. */
 static int read_status(lua_State *L, struct pg_call *call, lua_KFunction k)
 {
 	const PGresult *res = call->reply.res[0];
-	struct pg_error e;
 	const char *said;
 
+	if (call->reply.failed && !call->c->standby &&
+	    !strcmp(call->reply.error.e.code, "22023"))
+		not_applied(L, call, "the server lost its transaction in a "
+			    "crash");
 	if (call->reply.failed || !res || PQntuples(res) != 1 ||
 	    PQgetisnull(res, 0, 0))
 		unknown(L, call, call->reply.failed ?
 			call->reply.error.e.message :
 			"the server no longer knows the transaction");
 	said = PQgetvalue(res, 0, 0);
+	if (!strcmp(said, "aborted"))
+		not_applied(L, call, "its transaction was aborted");
+	if (strcmp(call->crash, call->c->crash) != 0)
+		unknown(L, call, "the server crashed meanwhile: the number of "
+			"the transaction may be another's by now");
 	if (!strcmp(said, "committed"))
 		return 1;
-	if (!strcmp(said, "aborted")) {
-		memset(&e, 0, sizeof e);
-		err_set(&e.e, call->lost.kind, call->lost.code, "'%s' was not "
-			"applied, its transaction was aborted: %s",
-			call->verb, call->lost.message);
-		e.e.phase = PHASE_WAIT;
-		pg_call_fail(L, call, &e);
-	}
 	/* its backend has not noticed yet that we are gone */
 	if (loop_now() >= call->probe_until)
 		unknown(L, call, "the transaction is still in progress");

@@ -305,6 +305,13 @@ static void take_notifications(struct pg_conn *c)
 	}
 }
 
+/* A socket with an error is watched no longer by the loop; what came before the
+ * error is read first, the error itself by the next turn. */
+static int rewatch(struct pg_conn *c)
+{
+	return c->paused ? 0 : pg_conn_watch(c);
+}
+
 static void on_watch(void *arg, int events, int status)
 {
 	struct pg_conn *c = arg;
@@ -319,6 +326,8 @@ static void on_watch(void *arg, int events, int status)
 		if (c->pg && c->sink)
 			take_notifications(c);
 		if (c->pg && (!ok || PQstatus(c->pg) == CONNECTION_BAD))
+			lost(c);
+		else if (c->pg && status < 0 && rewatch(c) < 0)
 			lost(c);
 	} else if (c->copying && c->pg) {
 		pg_conn_drain(c);

@@ -20,10 +20,13 @@
 	"from pg_control_recovery()), " \
 	"(select timeline_id from pg_control_checkpoint()))"
 #define SYSTEM "select (pg_control_system()).system_identifier, "
+/* A crash resets what is counted: after it numbers of transactions may come again,
+ * those that were not yet on disk. */
+#define CRASH "pg_stat_get_bgwriter_stat_reset_time()::text"
 #define REST \
 	"pg_is_in_recovery(), pg_backend_pid(), current_database(), " \
 	"current_setting('standard_conforming_strings'), " \
-	"current_setting('DateStyle')"
+	"current_setting('DateStyle'), " CRASH
 
 /* The first question: a new session plans the other's view for a while. */
 static const char primary[] = SYSTEM
@@ -58,7 +61,7 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 		*e = said.e;
 		return -1;
 	}
-	if (PQntuples(res) != 1 || PQnfields(res) != 7) {
+	if (PQntuples(res) != 1 || PQnfields(res) != 8) {
 		err_set(e, ERR_PROTOCOL, "", "'%s' does not say who it is",
 			pg_where(c));
 		return -1;
@@ -72,6 +75,7 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 	snprintf(c->ident, sizeof c->ident, "system=%s timeline=%s",
 		 PQgetisnull(res, 0, 0) ? "?" : PQgetvalue(res, 0, 0),
 		 PQgetisnull(res, 0, 1) ? "?" : PQgetvalue(res, 0, 1));
+	snprintf(c->crash, sizeof c->crash, "%s", PQgetvalue(res, 0, 7));
 	snprintf(identity, sizeof identity, "%s database=%.64s", c->ident,
 		 PQgetvalue(res, 0, 4));
 	tell(c, identity, c->standby ? "standby" : "primary");

@@ -375,7 +375,8 @@ int pg_conn_open(struct pg_conn *c, struct err *e)
 {
 	struct pg_options *o = &c->pc->o;
 
-	c->until = loop_now() + o->connect_timeout;
+	c->began = loop_now();
+	c->until = c->began + o->connect_timeout;
 	c->state = PG_FINDING;
 	c->peer[0] = '\0';
 	if (o->n_hosts)

@@ -133,11 +133,15 @@ static int is_guarded(const struct pg_call *call)
 		!call->unsaved;
 }
 
+/* One is assigned if there is none: NOTIFY gets its own in COMMIT only, whose
+ * reply may be lost. A standby assigns none. */
 static const char *xid_text(struct pg_conn *c)
 {
 	return PQserverVersion(c->pg) >= 130000 ?
-		"select pg_current_xact_id_if_assigned()" :
-		"select txid_current_if_assigned()";
+		"select case when not pg_is_in_recovery() then "
+		"pg_current_xact_id() end" :
+		"select case when not pg_is_in_recovery() then "
+		"txid_current() end";
 }
 
 /* [BEGIN], the statement, then for a read outside COMMIT, for a write the number

@@ -137,6 +137,7 @@ static int l_await(lua_State *L)
 	w->out = a.out;
 	w->failed = a.failed;
 	w->effect = a.effect;
+	w->began = loop_now();
 	for (at = &a.pc->waits; *at; )
 		at = &(*at)->next;
 	*at = w;
