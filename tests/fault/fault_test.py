@@ -16,6 +16,9 @@ import tempfile
 import time
 import traceback
 
+sys.dont_write_bytecode = True
+from tool import Tool  # noqa: E402  (the tree stays free of __pycache__)
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TMP = tempfile.mkdtemp(prefix="opsh-fault.")
 TESTS = []
@@ -32,46 +35,6 @@ def request(*words):
         word = word.encode()
         out += b"$%d\r\n%s\r\n" % (len(word), word)
     return out
-
-
-class Tool:
-    """A proxy or a fake server, told what to do through its stdin."""
-
-    def __init__(self, name, *args):
-        self.process = subprocess.Popen(
-            [os.path.join(HERE, name)] + list(args), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        self.buffer = b""
-        line = self.line()
-        assert line.isdigit(), (line, self.process.stderr.read())
-        self.port = int(line)
-
-    def line(self, timeout=10):
-        until = time.monotonic() + timeout
-        while b"\n" not in self.buffer:
-            left = until - time.monotonic()
-            if left < 0 or not select.select(
-                    [self.process.stdout], [], [], left)[0]:
-                raise TimeoutError("no line from the tool")
-            data = os.read(self.process.stdout.fileno(), 4096)
-            if not data:
-                break
-            self.buffer += data
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return line.decode()
-
-    def tell(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
-        return self.line()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        assert self.process.wait(10) == 0, "tool ended badly"
-        self.process.stdout.close()
-        self.process.stderr.close()
 
 
 class Client:

@@ -144,7 +144,8 @@ class Opsh:
     """One opsh: `targets` are NAME=URL, `file` is the text of a targets file,
     `hole` the namespace it runs in."""
 
-    def __init__(self, *args, targets=(), file=None, hole=None, **env):
+    def __init__(self, *args, targets=(), file=None, hole=None,
+                 stdin=subprocess.DEVNULL, **env):
         argv = hole.enter() if hole else []
         argv += [OPSH]
         for target in targets:
@@ -157,7 +158,7 @@ class Opsh:
         self.out = b""
         self.start = time.monotonic()
         self.process = subprocess.Popen(
-            argv + list(args), cwd=TMP, stdin=subprocess.DEVNULL,
+            argv + list(args), cwd=TMP, stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment(**env))
         cleanups.append(self)
