@@ -27,6 +27,7 @@
 	"pg_is_in_recovery(), pg_backend_pid(), current_database(), " \
 	"current_setting('standard_conforming_strings'), " \
 	"current_setting('DateStyle'), " CRASH
+#define COLUMNS 8
 
 /* The first question: a new session plans the other's view for a while. */
 static const char primary[] = SYSTEM
@@ -61,7 +62,7 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 		*e = said.e;
 		return -1;
 	}
-	if (PQntuples(res) != 1 || PQnfields(res) != 8) {
+	if (PQntuples(res) != 1 || PQnfields(res) != COLUMNS) {
 		err_set(e, ERR_PROTOCOL, "", "'%s' does not say who it is",
 			pg_where(c));
 		return -1;
@@ -85,7 +86,7 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e)
 static int is_standby(const PGresult *res)
 {
 	return PQresultStatus(res) == PGRES_TUPLES_OK &&
-	       PQntuples(res) == 1 && PQnfields(res) == 7 &&
+	       PQntuples(res) == 1 && PQnfields(res) == COLUMNS &&
 	       cell_is(res, 2, "t");
 }
 
