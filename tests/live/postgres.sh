@@ -13,6 +13,9 @@
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
+# the python that has the packages of tests/deps.sh
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
 unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
 
@@ -121,6 +124,24 @@ plan_only() {
 	exits "plan $*" "${plan_exit:-0}"
 	t_is "plan $*: the server saw reads only" \
 		"$(writes_logged "$lines" | sort -u)" ''
+}
+
+# types WORD ARG...: opsh on a terminal, where WORD is typed at the guard; what it
+# showed in $out, its exit code in $rc.
+types() {
+	timeout -k 1 60 "$python" - "$out" "$opsh" "$@" <<-'EOF'
+		import pexpect, sys
+		out, opsh, word, *args = sys.argv[1:]
+		t = pexpect.spawn(opsh, args, timeout=40, dimensions=(40, 200))
+		t.logfile_read = open(out, "wb")
+		t.expect("to go on: ")
+		t.send(word + "\n")
+		t.expect(pexpect.EOF)
+		t.close()
+		sys.exit(t.exitstatus if t.exitstatus is not None else 99)
+	EOF
+	rc=$?
+	: >"$err"
 }
 
 # parses: every line of $out is JSON.

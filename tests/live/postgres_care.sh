@@ -223,8 +223,12 @@ maintains() {
 	t_is 'nobody waits' "$(query "select count(*) from pg_stat_activity
 		where wait_event_type = 'Lock'")" 0
 	super run postgres/terminate older=0 state=any application=keeper --approve db
+	exits 'let go' 0
+	types 1 run postgres/maintain table=big full=true
+	exits 'FULL, typed' 0
+	psql -X -q -d "$OPSH_POSTGRES_URL" -c 'update big set k = k + 1' >/dev/null
 	o run postgres/maintain table=big full=true --approve db --output jsonl
-	exits 'FULL' 0
+	exits 'FULL, approved' 0
 	after=$(query "select pg_total_relation_size('big')")
 	t_is 'smaller, as psql has it' \
 		"$(rows 'R[-2][0]["bytes_after"]') $((after < before))" \
@@ -306,6 +310,7 @@ tunes() {
 	t_is 'no restart is wanted' "$(query 'select count(*) from pg_settings
 		where pending_restart')" 0
 	tune_wrong
+	tune_undone
 	export OPSH_TARGETS=$t_tmp/stack/opsh.lua
 }
 
@@ -328,6 +333,25 @@ tune_wrong() {
 	t_ok 'the server judges the rest' test "$rc" -ne 0
 	t_is 'the file is as it was' \
 		"$(sha256sum "$OPSH_POSTGRES_DATA/postgresql.auto.conf")" "$before"
+}
+
+# The same playbook with a step after it that fails: what was there comes back.
+tune_undone() {
+	local n
+	mkdir -p "$t_tmp/postgres"
+	sed -e "s/^    if not now then return end/&\\n    fail 'no'/" \
+		"$t_root/playbooks/postgres/tune.lua" >"$t_tmp/postgres/tune.lua"
+	for n in 8MB none; do
+		[ "$n" = none ] || o run postgres/tune setting=work_mem value=8MB --approve db
+		[ "$n" != none ] || o run postgres/tune setting=work_mem reset=true --approve db
+		o run "$t_tmp/postgres/tune.lua" setting=work_mem value=32MB --approve db --undo
+		exits "a later step fails, $n before" 3
+		tells 'it says so' '*no*'
+		t_is 'what was there before stands there' \
+			"$(sed -n "s/^work_mem = '\(.*\)'/\1/p" \
+			"$OPSH_POSTGRES_DATA/postgresql.auto.conf")" "${n#none}"
+	done
+	t_ok 'and counts' t_within 5 eval '[ "$(query "show work_mem")" = 4MB ]'
 }
 
 care() {

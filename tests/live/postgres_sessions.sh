@@ -151,6 +151,19 @@ terminate_compares() {
 	t_is 'it is there' "$(pid_of worker)" "$pid"
 }
 
+# At a terminal the number is typed; another one ends nobody.
+terminate_typed() {
+	session typed 'select 1;'
+	t_ok 'typed idles' t_within 10 has_state typed idle
+	types 2 run postgres/terminate older=0 application=typed
+	exits 'a wrong number' 14
+	t_ok 'it lives' has_state typed idle
+	types 1 run postgres/terminate older=0 application=typed
+	exits 'the number that is shown' 0
+	says 'asks for it' "*guard: pg_terminate_backend on db*type '1' to go on*"
+	t_is 'gone' "$(pid_of typed)" ''
+}
+
 # Fifty idle sessions, one application; replication and ours stay.
 terminate_many() {
 	local n own
@@ -190,6 +203,7 @@ sessions() {
 	terminate_asks
 	terminate_ends
 	terminate_compares
+	terminate_typed
 	terminate_many
 	query 'drop owned by nosy; drop role nosy' >/dev/null
 }
