@@ -27,6 +27,15 @@ local function decide(view)
   return verdict
 end
 
+-- The pooler's file is replaced.
+local function ask_pooler(f)
+  local path = f.p.pooler_config
+  local n = path and f.t.pooler and select(2, failover.pooler_file(f, path)) or 0
+  if n == 0 then return end
+  guard(fs, { verb = "write", count = n, unit = "databases of the pooler",
+    sample = { path } })
+end
+
 -- Asks for what only a reader of the screen can type: the loss in an emergency, else
 -- the primary's name. Gives how many bytes were agreed to; nil: any.
 local function ask(f, view)
@@ -54,13 +63,7 @@ local function ask(f, view)
     guard(t.orchestrator, { verb = "stop", count = 1, unit = "server",
       sample = { p.unit }, note = "kept from starting as a primary by standby.signal" })
   end
-  if p.pooler_config and t.pooler then
-    local _, n = failover.pooler_file(f, p.pooler_config)
-    if n > 0 then
-      guard(fs, { verb = "write", count = n, unit = "databases of the pooler",
-        sample = { p.pooler_config } })
-    end
-  end
+  ask_pooler(f)
   if p.max_loss == -1 then return nil end
   return math.max(p.max_loss or 0, loss.bytes or 0)
 end
@@ -230,6 +233,7 @@ return {
     local run = tostring(os.time())
     if verdict.done then
       log.warn "the standby is a primary already: what follows it is done"
+      ask_pooler(f)
       local proof = lead(f, { system_identifier = view.standby.system_identifier },
         run)
       return proof and { primary = view.standby.address,

@@ -116,6 +116,16 @@ describe("postgres fence", function()
 		eq(why, "x: y")
 	end)
 
+	it("is not opened by what came back in recovery", function()
+		local function sides(why)
+			return fence.weigh { { name = "connection", shut = true, why = why },
+				{ name = "standby", shut = false, why = "it still streams" },
+				{ name = "orchestrator", shut = false, why = "running" } }
+		end
+		eq((fence.holds(sides "it answers, in recovery")), true)
+		eq((fence.holds(sides "refused")), false)
+	end)
+
 	it("is made of what is there", function()
 		local function how(t, given)
 			return failover.how { t = t, p = { fence = given or "auto" } }

@@ -181,7 +181,7 @@ end)
 describe("postgres judge, planned", function()
 	it("refuses a primary that is dead, or none", function()
 		refuses(planned { primary = DEAD }, "mode=emergency is for one")
-		refuses(planned { primary = standby() }, "it is none")
+		refuses(planned { primary = standby() }, "it is none: mode=emergency is for one")
 	end)
 
 	it("refuses without something that stops the primary", function()

@@ -170,7 +170,8 @@ local function direct(db, seconds)
 			{ timeout = seconds })
 	end)
 	if ok then
-		return not r.recovery, r.recovery and "answers, in recovery" or "answers"
+		return not r.recovery, r.recovery and "answers, in recovery" or "answers",
+			r.recovery
 	elseif not err.is(r) or r.kind == "cancelled" then
 		error(r, 0)
 	end
@@ -225,10 +226,21 @@ function M.vantages(t, opts)
 		add("sibling " .. name, by_receiver, db)
 	end
 	table.sort(ways, function(a, b) return a.name < b.name end)
-	return task.map(ways, { limit = 8 }, function(way)
-		local alive, why = way.f(way.db, opts.seconds, opts.silence)
-		return { name = way.name, alive = alive, why = why }
+	local standby_now
+	local seen = task.map(ways, { limit = 8 }, function(way)
+		local alive, why, recovery = way.f(way.db, opts.seconds, opts.silence)
+		standby_now = standby_now or recovery
+		return { name = way.name, alive = alive, why = why,
+			hears = way.f == by_receiver }
 	end)
+	for _, v in ipairs(seen) do
+		-- what a standby hears from a server in recovery is no primary's
+		if standby_now and v.hears and v.alive then
+			v.alive, v.why = false, v.why .. ", from a server in recovery"
+		end
+		v.hears = nil
+	end
+	return seen
 end
 
 ---Watches for so many seconds; ends at once when somebody sees it alive.

@@ -178,10 +178,31 @@ function M.sides(f, hold)
 	if f.orchestrator and f.unit then
 		ways[#ways + 1] = { "orchestrator", from_orchestrator }
 	end
-	return task.map(ways, { limit = 4 }, function(way)
+	local sides = task.map(ways, { limit = 4 }, function(way)
 		local shut, why = way[2](f)
 		return { name = way[1], shut = shut, why = why }
 	end)
+	return M.weigh(sides)
+end
+
+---What came back in recovery takes no writes: that a standby hears from it, or that
+---its process runs, does not open the fence then.
+---@param sides opsh.postgres.side[]
+---@return opsh.postgres.side[]
+function M.weigh(sides)
+	local barred
+	for _, side in ipairs(sides) do
+		barred = barred or side.name == "connection" and side.shut
+			and side.why:find("in recovery", 1, true) ~= nil
+	end
+	for _, side in ipairs(sides) do
+		if barred and side.shut == false and side.name == "standby" then
+			side.shut, side.why = true, side.why .. ", from a server in recovery"
+		elseif barred and side.shut == false and side.name == "orchestrator" then
+			side.shut, side.why = nil, side.why .. ", in recovery"
+		end
+	end
+	return sides
 end
 
 ---Two sides at least say that it is shut, and none that it is open.

@@ -153,7 +153,8 @@ local function judge_planned(view, refuse)
 			.. "dead", p.why or "?")
 		return
 	elseif p.recovery then
-		refuse "the primary is in recovery: it is none"
+		refuse("the primary is in recovery, it is none: mode=emergency is for one "
+			.. "that is dead")
 		return
 	end
 	if not view.orchestrated then
