@@ -82,6 +82,7 @@ live() {
 	group live 1500 tests/live/all.sh
 	group lock 400 tests/live/lock.sh
 	group resume 180 tests/live/resume.sh
+	group failover 600 tests/live/failover.sh
 }
 
 systems() {

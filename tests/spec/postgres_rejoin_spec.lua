@@ -71,6 +71,7 @@ describe("postgres rejoin", function()
 		there = { 1 }
 		eq(rejoin.slot(db, "s"), false)
 		eq(sent, 1)
+		rejoin.checkpoint({ exec = function(_, sql) eq(sql, "checkpoint") end }, 1)
 	end)
 
 	it("hands the folder, the source and the lines to one script", function()

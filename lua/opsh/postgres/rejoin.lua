@@ -133,6 +133,14 @@ function M.slot(db, slot)
 	return true
 end
 
+---The control file of a server learns its timeline with the checkpoint after its
+---promotion, and pg_rewind believes that file.
+---@param db opsh.postgres.client
+---@param seconds number
+function M.checkpoint(db, seconds)
+	db:exec("checkpoint", { timeout = seconds, expect = { ok = true } })
+end
+
 ---Winds the folder back and makes it a standby's.
 ---@param t table
 ---@param p table
