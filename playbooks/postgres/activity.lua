@@ -62,7 +62,7 @@ end
 local function waits(sessions)
   local rows, known = {}, {}
   for _, s in ipairs(sessions) do
-    if not s.own and s.state == "active" then
+    if not s.own and s.state == "active" and s.type ~= "walsender" then
       local wait = s.wait_type and s.wait_type .. ": " .. s.wait
         or "none: on a processor"
       if not known[wait] then

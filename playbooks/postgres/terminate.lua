@@ -50,8 +50,13 @@ local function find(db, p)
 end
 
 local function tell_left(left)
+  local parts, all = {}, 0
   for why, n in pairs(left) do
-    log.info("%d more fit, but are left alone: %s", n, why)
+    parts[#parts + 1], all = n .. " " .. why, all + n
+  end
+  table.sort(parts)
+  if all > 0 then
+    log.info("%d more are left alone: %s", all, table.concat(parts, ", "))
   end
 end
 
@@ -198,8 +203,8 @@ return {
     end
     tell_left(left)
     if #chosen == 0 then
-      log.info("no session is %s for %s or longer", p.state,
-        activity.span(p.older))
+      log.info("no session %s for %s or longer", p.state == "any" and "fits"
+        or "is " .. p.state, activity.span(p.older))
       return { ended = 0, left_alone = 0 }
     elseif #chosen > p.max then
       fail("%d sessions fit, max is %d: look whether that is meant, then give "

@@ -30,7 +30,8 @@ select a.pid, a.usename as "user", a.datname as database,
     and (l.database is null or l.database = 0 or l.database = (select oid
       from pg_database where datname = current_database())) limit 1) end
     as waits_for,
-  a.pid = pg_backend_pid() or exists (select 1 from own
+  a.pid = pg_backend_pid() or a.application_name = 'opsh' or exists (
+    select 1 from own
     where own.application_name = a.application_name
     and own.usename = a.usename
     and own.client_addr is not distinct from a.client_addr) as own,
@@ -60,7 +61,7 @@ order by a.pid]]
 ---@field query_age? number
 ---@field state_age? number
 ---@field blocked_by integer[]
----@field own boolean one of opsh's
+---@field own boolean one of opsh's: this run's, another's, or what a pooler kept of one
 ---@field super boolean of a superuser
 ---@field query? string on one line
 
