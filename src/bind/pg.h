@@ -412,6 +412,7 @@ struct pg_call {
 	struct pg_tx *tx;	/* borrowed: at 1, or NULL */
 	int reuse;		/* rows: one table for all */
 	int stream;		/* rows of what is no SELECT */
+	int opens;		/* its transaction's snapshot is taken before it */
 	char cursor[24];	/* its name */
 	char drop[24];		/* a prepared statement to be dropped */
 };
@@ -420,6 +421,7 @@ struct pg_tx {			/* userdata PG_TX; user value 1: the client */
 	struct pg_conn *c;	/* held; NULL once it ended */
 	int wrote;		/* something was sent that may have changed */
 	int readonly;
+	int begun;		/* its snapshot was taken */
 	double timeout;
 };
 

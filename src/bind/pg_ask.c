@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define GRACE_DEADLINE 2.0	/* seconds for the answer to a cancel */
-#define GRACE_CANCEL 0.8
+#define GRACE_CANCEL 0.6
 
 struct ask_op {
 	struct op op;

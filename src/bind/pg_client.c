@@ -247,6 +247,17 @@ void pg_unlease(struct pg_conn *c)
 }
 
 /* --- the userdata ----------------------------------------------------------------- */
+static _Noreturn void raise_lost(lua_State *L)
+{
+	struct err e;
+
+	err_set(&e, ERR_CONNECT, "", "the connection of this transaction was "
+		"lost: nothing of it was applied");
+	e.phase = PHASE_SEND;
+	e.outcome = OUTCOME_FAILED;
+	err_raise(L, &e);
+}
+
 struct pg_client *pg_check(lua_State *L, int arg, struct pg_conn **c)
 {
 	struct pg_tx *tx = luaL_testudata(L, arg, PG_TX);
@@ -258,8 +269,7 @@ struct pg_client *pg_check(lua_State *L, int arg, struct pg_conn **c)
 	} else if (!tx->c) {
 		err_raisef(L, ERR_USAGE, "", "this transaction has ended");
 	} else if (!tx->c->pc) {
-		err_raisef(L, ERR_CONNECT, "", "the connection of this "
-			   "transaction was lost: nothing of it was applied");
+		raise_lost(L);
 	} else {
 		pc = tx->c->pc;
 		*c = tx->c;

@@ -144,6 +144,10 @@ static const char *xid_text(struct pg_conn *c)
 		"txid_current() end";
 }
 
+/* A transaction's snapshot, before a read makes it read only for a moment: taken
+ * then, it would be exempt from the checks of serializable for good. */
+#define SNAPSHOT "select"
+
 /* [BEGIN], the statement, then for a read outside COMMIT, for a write the number
  * of its transaction; a read inside stands in a savepoint that is read only. */
 static int send_run(struct pg_conn *c, void *arg)
@@ -161,7 +165,8 @@ static int send_run(struct pg_conn *c, void *arg)
 	if (call->bare)
 		return send_statement(c, call);
 	if (is_guarded(call)) {
-		ok = say(c, "savepoint opsh") &&
+		ok = (!call->opens || say(c, SNAPSHOT)) &&
+			say(c, "savepoint opsh") &&
 			say(c, "set transaction read only");
 	} else if (!call->lent && !call->in_tx) {
 		ok = say(c, begin_text(call));
@@ -188,8 +193,10 @@ static void ask_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 		call->how == PG_ROWS_OF ||
 		(call->lent && !is_guarded(call)) ? 1 : 2;
 
+	call->opens = is_guarded(call) && !call->tx->begun;
 	call->at = call->bare || call->how == PG_END ? 0 :
-		call->lent ? is_guarded(call) ? 2 : 0 : !call->in_tx;
+		is_guarded(call) ? 2 + call->opens :
+		!call->lent && !call->in_tx;
 	pg_call_ask(call, &a, send_run, syncs);
 	if (call->how == PG_ROWS_OF)
 		call->at = !call->lent + !(call->lent || call->in_tx) + 1;
@@ -199,6 +206,8 @@ static void ask_run(lua_State *L, struct pg_call *call, lua_KFunction k)
 	a.keep = !call->lent;	/* what fails gives its connection back */
 	a.writes = call->bare && is_write(call);
 	call->effect.sent = a.writes;
+	if (call->opens)
+		call->tx->begun = 1;
 	pg_await(L, &a, (lua_KContext)call, k);
 }
 
