@@ -108,8 +108,10 @@ def peak_base(url):
     return done.said["base"]["peak"]
 
 
-def main(component="postgres", variable="OPSH_POSTGRES_PORT"):
+def main(component="postgres", variable="OPSH_POSTGRES_PORT", prepare=None):
     if variable not in os.environ:
         os.execv(STACK, [STACK, "run", component, "--", sys.executable] +
                  sys.argv)
+    if prepare:
+        prepare()
     return rig.main()
