@@ -2,15 +2,17 @@
 # demo.sh: what `make demo` runs: a flight cache of 200,000 keys on a throwaway
 # Redis, of which 50,000 are flights; looked at, the flush planned, run, and its
 # record read. Then a system of five services, one of which hangs: seen, found
-# by its cause, restarted. Owns one throwaway folder and all that runs from it,
-# and leaves nothing behind, also on Ctrl-C. Must not touch a server that it did
-# not start; must not need root.
+# by its cause, restarted. Then a Postgres primary that dies under a writer, its
+# standby promoted, the old one brought back. Owns one throwaway folder and all that
+# runs from it, and leaves nothing behind, also on Ctrl-C. Must not touch a server
+# that it did not start; must not need root.
 set -u
 here=$(cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 root=$(dirname -- "$here")
 opsh=${OPSH:-$root/build/release/opsh}
 rate=12500
 child=
+writer=
 want=0			# the exit code that the next command is to have
 exec 3>&1		# commands are shown here, wherever their output goes
 
@@ -27,6 +29,8 @@ finish() {
 		kill -TERM "$child" 2>/dev/null
 		wait "$child" 2>/dev/null
 	fi
+	[ -z "$writer" ] || kill -TERM "$writer" 2>/dev/null
+	[ ! -d "$dir/pair" ] || "$here/stack/stack" down "$dir/pair"
 	[ ! -d "$dir/stack" ] || "$here/stack/stack" down "$dir/stack"
 	rm -rf -- "$dir"
 	exit "$rc"
@@ -142,5 +146,38 @@ run opsh run services/restart service=payment watch=1s --approve orchestrator
 
 say 'and now?'
 run opsh run services/health --quiet
+
+say 'a Postgres primary, its standby, a pooler, and a program that writes all the time'
+run "$here/stack/stack" up "$dir/pair" postgres-ha
+set -a
+# shellcheck source=/dev/null
+. "$dir/pair/env"
+set +a
+bind=(--bind primary=pg_primary_super --bind standby=pg_standby_super
+	--bind pooler=pg_pooler_admin --bind app=pg_pooler --bind orchestrator=pg_units)
+emergency=(postgres/failover mode=emergency silence=1s "data=$OPSH_PG_PRIMARY_DIR"
+	"pooler_config=$OPSH_PGBOUNCER_DATABASES")
+"$OPSH_PG_WRITER" write "$OPSH_PGBOUNCER_URL" "$dir/acked" &
+writer=$!
+quietly sleep 1
+"$OPSH_PG_NODE" kill "$OPSH_PG_PRIMARY_DIR"
+
+say 'the primary was killed: as if the power went. What would a failover do?'
+run opsh plan "${emergency[@]}" "${bind[@]}" 2>/dev/null
+
+say 'fenced, seen so from two sides; promoted; the loss, and how long nobody could write'
+run opsh run "${emergency[@]}" max_loss=1000000 "${bind[@]}" \
+	--approve pg_standby_super --approve pg_units --approve local --quiet
+
+say 'the old primary comes back, as a standby of the new one'
+run opsh run postgres/rejoin slot=primary "data=$OPSH_PG_PRIMARY_DIR" \
+	--bind primary=pg_standby_super --bind old=pg_primary_super \
+	--bind orchestrator=pg_units --approve pg_units --quiet
+
+say 'what the writer saw: rows acknowledged, lost, and its longest gap in seconds'
+kill "$writer"
+wait "$writer" 2>/dev/null
+writer=
+quietly "$OPSH_PG_WRITER" report "$OPSH_PGBOUNCER_URL" "$dir/acked"
 
 say 'all is stopped and removed now'

@@ -89,9 +89,14 @@ local function take_over(f, view, verdict, accepted)
   local state = {}
   local _ <close> = giving_up(f, state)
   state.fencing = true
-  local fenced = step("fence", { idempotent = true }, function()
-    return failover.fence(f)
-  end)
+  local fenced = { why = "as in the run before" }
+  fenced.from = step("fence", { idempotent = true,
+    verify = function()
+      local holds, why = failover.fenced(f)
+      fenced.why = why
+      return holds, why
+    end,
+  }, function() return failover.fence(f) end)
   local loss = { bytes = 0, commits = 0, seconds = 0 }
   if p.mode == "planned" then
     step("catch up", { idempotent = true }, function()
@@ -126,9 +131,9 @@ end
 local function lead(f, before, run)
   local t, p = f.t, f.p
   if t.pooler then
-    step("lead the pooler", { idempotent = true }, function()
-      return failover.lead_pooler(f)
-    end)
+    step("lead the pooler", { idempotent = true,
+      verify = function() return failover.led(f) end,
+    }, function() return failover.lead_pooler(f) end)
   end
   for _, name in ipairs(p.siblings or {}) do
     step("lead " .. name, { idempotent = true }, function()

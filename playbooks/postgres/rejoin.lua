@@ -7,7 +7,7 @@ local roll = require "opsh.roll"
 
 local function text_of(discard, why)
   if not discard then return "not known: " .. (why or "no common timeline") end
-  return ("%d bytes, %d commits, from %s"):format(discard.bytes, discard.commits,
+  return ("%d bytes, %d commits, up to %s"):format(discard.bytes, discard.commits,
     discard.to)
 end
 
@@ -97,7 +97,7 @@ return {
       verify = function() return rejoin.wait(t, p.slot, p.timeout) end,
     }, function() t.orchestrator:start(p.unit) end)
     if roll.is_plan() then return end
-    for line in (wound.said or ""):gmatch "[^\r\n]+" do log.info("%s", line) end
+    for line in (wound.said or ""):gmatch "pg_rewind: [^\r\n]+" do log.info("%s", line) end
     local old = cluster.node("old", t.old, p.look)
     return { standby = old.address, timeline = old.timeline,
       received = old.received, slot = p.slot,

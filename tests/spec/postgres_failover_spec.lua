@@ -152,6 +152,20 @@ describe("postgres fence", function()
 		eq(list[1].name, 'b"c')
 	end)
 
+	it("is verified from here", function()
+		local gone = { one = function()
+			error(err.new { kind = "connect", code = "ECONNREFUSED",
+				message = "refused" }, 0)
+		end }
+		local f = { p = { fence_timeout = 0.1 }, fence = { primary = gone,
+			standby = { one = function() return nil end }, timeout = 0.1 } }
+		eq((failover.fenced(f)), true)
+		f.fence.standby = { one = function() return { status = "streaming" } end }
+		local holds, why = failover.fenced(f)
+		eq(holds, false)
+		ok(why:find("nothing is promoted", 1, true))
+	end)
+
 	it("is lifted as a whole, whatever fails of it", function()
 		local done = {}
 		local f = { timeout = 1, unit = "p", data = "/d", databases = {},
@@ -381,13 +395,21 @@ describe("postgres failover, afterwards", function()
 		local f = { t = { primary = { address = "a:1" },
 			standby = { address = "b:2" }, pooler = {
 				exec = function(_, sql) said[#said + 1] = sql end,
-				query = function() return { { name = "x", paused = 1 } } end,
+				query = function() return { { name = "x", paused = 1, host = "b",
+					port = 2 } } end,
 			} }, p = { pooler_config = path, fence_timeout = 1 } }
 		f.fence = { pooler = f.t.pooler, databases = { "x" }, timeout = 1 }
 		places(function()
 			eq(failover.pooler_file(f, path), "x = host=b port=2\n")
 			eq(failover.lead_pooler(f).lines, 1)
 			eq(failover.pooler_file(f, path), nil)
+			ok(select(2, failover.led(f)):find("is paused", 1, true))
+			f.t.pooler.query = function() return { { name = "x", paused = 0,
+				host = "a", port = 1 } } end
+			ok(select(2, failover.led(f)):find("leads to a:1", 1, true))
+			f.t.pooler.query = function() return { { name = "x", paused = 0,
+				host = "b", port = 2 }, { name = "other", paused = 1 } } end
+			eq(failover.led(f), true)
 		end)
 		eq(text, "x = host=b port=2\n")
 		eq(table.concat(said, "; "), 'RELOAD; RESUME "x"')

@@ -153,21 +153,22 @@ end
 
 -- --- fencing -----------------------------------------------------------------------------
 
----Raises the fence and looks from two sides; what can't be verified ends the run before
----anything is promoted. Gives the standby's clock at its beginning.
+---Raises the fence. Gives the standby's clock at its beginning.
 ---@param f opsh.postgres.failover
----@return {from: number, why: string}
+---@return number seconds since 1970
 function M.fence(f)
 	local from = f.t.standby:value "select extract(epoch from clock_timestamp())::float8"
 	fence.raise(f.fence, M.how(f))
-	if fence.is_plan() then return { from = from, why = "planned" } end
+	return from
+end
+
+---Does it hold, from two sides, within fence_timeout? Else nothing may be promoted.
+---@param f opsh.postgres.failover
+---@return boolean holds, string why
+function M.fenced(f)
 	local holds, why = fence.verify(f.fence)
-	if not holds then
-		error(err.new { kind = "verify", code = "FENCE", message = ("the fence does "
-			.. "not hold from two sides within %g s, nothing is promoted: %s")
-			:format(f.p.fence_timeout, why) }, 0)
-	end
-	return { from = from, why = why }
+	return holds, holds and why or ("it does not hold from two sides within %g s, "
+		.. "nothing is promoted: %s"):format(f.p.fence_timeout, why)
 end
 
 ---Planned: the standby has all that the primary wrote before it ended.
@@ -303,6 +304,25 @@ function M.lead_pooler(f)
 	end
 	fence.resume(f.fence)
 	return { lines = n }
+end
+
+---Are clients let on, and led to the new primary?
+---@param f opsh.postgres.failover
+---@return boolean led, string? why not
+function M.led(f)
+	local there = place(f.t.standby)
+	local ours = {}
+	for _, name in ipairs(f.fence.databases) do ours[name] = true end
+	for _, row in ipairs(f.t.pooler:query "SHOW DATABASES") do
+		if ours[row.name] and tonumber(row.paused) == 1 then
+			return false, ("database '%s' of the pooler is paused"):format(row.name)
+		elseif ours[row.name] and f.p.pooler_config and (row.host ~= there.host
+			or tonumber(row.port) ~= there.port) then
+			return false, ("database '%s' of the pooler leads to %s:%s"):format(
+				row.name, tostring(row.host), tostring(row.port))
+		end
+	end
+	return true
 end
 
 ---Leads one sibling there.
