@@ -75,6 +75,20 @@ M.judge = c.judge
 -- json.null.
 M.plain = c.plain
 
+---Rows as tables that can be kept and changed, where NULL is a field that is not
+---there.
+---@param rows opsh.postgres.rows
+---@return table[]
+function M.list(rows)
+	local out = {}
+	for n, row in ipairs(rows) do
+		local copy = {}
+		for name, value in pairs(row) do copy[name] = value end
+		out[n] = copy
+	end
+	return out
+end
+
 -- --- transactions -------------------------------------------------------------
 
 local function attempt(self, f, opts)

@@ -66,11 +66,13 @@ local function may_end(db, chosen)
     select (select rolsuper from pg_roles where rolname = current_user)
         as super,
       pg_has_role('pg_signal_backend', 'member') as signal]]
-  local out, refused = {}, 0
+  local out, refused, mine = {}, 0, {}
+  for _, row in ipairs(db:query [[select rolname from pg_roles
+    where pg_has_role(oid, 'member')]]) do
+    mine[row.rolname] = true
+  end
   for _, s in ipairs(chosen) do
-    local mine = s.user and db:value([[select pg_has_role(oid, 'member')
-      from pg_roles where rolname = $1]], s.user)
-    if me.super or not s.super and (me.signal or mine) then
+    if me.super or not s.super and (me.signal or mine[s.user]) then
       out[#out + 1] = s
     else
       refused = refused + 1

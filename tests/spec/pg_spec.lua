@@ -29,6 +29,7 @@ describe("postgres query", function()
 		eq(names, { "n=2", "t=2", "x=nil" })
 		raises("usage", function() return rows[1].nosuch end)
 		eq(postgres.plain(rows)[3].n, 3)
+		eq(postgres.list(rows)[3], { n = 3, t = "3" })
 		ok(require("opsh.table").format(rows):find("(3 rows)", 1, true))
 	end))
 

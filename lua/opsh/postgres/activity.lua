@@ -1,6 +1,7 @@
 -- postgres.activity: who is connected and what each session does: read from
 -- pg_stat_activity in one look, with who waits for whom. Says which sessions may be
 -- ended. Reads only; ending them is the playbook's. Needs Postgres 10.
+local postgres = require "opsh.postgres"
 local resources = require "opsh.resources"
 
 local M = {}
@@ -103,13 +104,8 @@ function M.size(n) return n and resources.size(n) end
 ---@param db opsh.postgres.client
 ---@return opsh.postgres.session[]
 function M.sessions(db)
-	local out = {}
-	for n, row in ipairs(db:query(SESSIONS)) do
-		local session = {}
-		for name, value in pairs(row) do session[name] = value end
-		session.query = session.query and M.one_line(session.query)
-		out[n] = session
-	end
+	local out = postgres.list(db:query(SESSIONS))
+	for _, s in ipairs(out) do s.query = s.query and M.one_line(s.query) end
 	return out
 end
 

@@ -1,6 +1,8 @@
 -- postgres.indexes: which indexes are missing, unused, the same as another, invalid,
 -- or swollen, by the server's own statistics. What is estimated says so. Reads only:
 -- it gives the statement that would mend it, and never sends one.
+local postgres = require "opsh.postgres"
+
 local M = {}
 
 -- Parts of names that are counted: whose tables they are.
@@ -103,14 +105,8 @@ from x
 where bytes >= $1 order by 4 desc limit 50]]
 
 local function rows(db, text, ...)
-	local out = {}
 	text = text:gsub("USERS", (USERS:gsub("%%", "%%%%")))
-	for n, row in ipairs(db:query(text, ...)) do
-		local copy = {}
-		for name, value in pairs(row) do copy[name] = value end
-		out[n] = copy
-	end
-	return out
+	return postgres.list(db:query(text, ...))
 end
 
 ---Large tables that are read whole: at least `scans` times, `rows` each.

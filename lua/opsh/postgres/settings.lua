@@ -2,6 +2,7 @@
 -- from, what stands over it, what it takes to change it; and the ALTER SYSTEM for it,
 -- with the one that undoes it. Reads only; sending them is the playbook's.
 local err = require "opsh.c.err"
+local postgres = require "opsh.postgres"
 
 local M = {}
 
@@ -78,13 +79,9 @@ select setting from pg_file_settings where name = $1
 ---@param name string
 ---@return opsh.postgres.setting?
 function M.get(db, name)
-	local row = db:one(SETTING, name)
-	if not row then return nil end
-	local s = { over = {} }
-	for key, value in pairs(row) do s[key] = value end
-	for n, over in ipairs(db:query(OVER, s.name)) do
-		s.over[n] = { where = over.where, value = over.value }
-	end
+	local s = postgres.list(db:query(SETTING, name))[1]
+	if not s then return nil end
+	s.over = postgres.list(db:query(OVER, s.name))
 	local ok, auto = pcall(db.value, db, AUTO, s.name)
 	if ok then
 		s.auto = auto

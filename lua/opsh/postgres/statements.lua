@@ -3,6 +3,7 @@
 -- stands in. Says what to do where it is missing. Reads only.
 local activity = require "opsh.postgres.activity"
 local err = require "opsh.c.err"
+local postgres = require "opsh.postgres"
 
 local M = {}
 
@@ -85,15 +86,10 @@ function M.top(db, opts)
 	local found = M.find(db)
 	local text = COLUMNS:gsub("@", found.time):gsub("VIEW", found.view)
 		:gsub("ORDER", order)
-	local out = {}
-	for n, row in ipairs(db:query(text, opts.limit or 20, opts.queryid,
-		opts.database, opts.calls or 1)) do
-		local statement = {}
-		for name, value in pairs(row) do statement[name] = value end
-		if not statement.query then	-- of another, to a role that may not see
-			statement.query = "<not to be seen by this role>"
-		end
-		out[n] = statement
+	local out = postgres.list(db:query(text, opts.limit or 20, opts.queryid,
+		opts.database, opts.calls or 1))
+	for _, s in ipairs(out) do	-- of another, to a role that may not see
+		s.query = s.query or "<not to be seen by this role>"
 	end
 	return out
 end

@@ -3,6 +3,7 @@
 -- for too long is given up, so that others don't queue behind it. Owns no guard.
 local activity = require "opsh.postgres.activity"
 local err = require "opsh.c.err"
+local postgres = require "opsh.postgres"
 local task = require "opsh.task"
 
 local M = {}
@@ -54,13 +55,7 @@ function M.tables(db, names, dead)
 				message = ("there is no table '%s'"):format(name) }, 0)
 		end
 	end
-	local out = {}
-	for n, row in ipairs(db:query(TABLES, names, dead or 0)) do
-		local t = {}
-		for name, value in pairs(row) do t[name] = value end
-		out[n] = t
-	end
-	return out
+	return postgres.list(db:query(TABLES, names, dead or 0))
 end
 
 ---The statement for a table.
