@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2016,SC2154,SC2317 # Lua and SQL in quotes; names of test.sh
-# postgres_backup.sh: postgres/backup, verify-backup, restore and corruption on a real
-# server: a million rows and odd names come back as they were, what is damaged is
-# found, a full disk and a kill leave what was there. Owns its databases and folders.
+# postgres_backup.sh: postgres/backup, verify-backup and restore on a real server: a
+# million rows and odd names come back as they were, what is damaged is found, a full
+# disk and a kill leave what was there. Owns its databases and folders.
 #     postgres_backup.sh [FUNCTION...]      all of them, or these
 
 # shellcheck source=../lib/test.sh
@@ -14,6 +14,7 @@ out=$t_tmp/out err=$t_tmp/err
 unset CI OPSH_LOG NO_COLOR OPSH_TARGETS ${!PG*}
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp USER=ada
 odd='-Odd "Näme'"'"' x'
+reading='^(select|with|begin|commit|rollback|savepoint|release|show|set )'
 rows=${OPSH_BACKUP_ROWS:-1000000}
 
 # o ARG...: opsh; output in $out and $err, exit code in $rc.
@@ -455,7 +456,7 @@ for line in open(sys.argv[1]): json.loads(line)' "$out"
 	written() {
 		tail -n +"$((from + 1))" "$OPSH_POSTGRES_LOG" | sed -nE \
 			's/.*LOG:  (statement|execute [^:]*): +//p' | grep -viE \
-			'^(select|with|begin|commit|rollback|savepoint|release|show|set )'
+			"$reading"
 	}
 	t_is 'no write is in the log' "$(written)" ''
 	t_is 'nor on disk' "$(find "$t_tmp/small" -printf '%p %s %T@\n' | sort)" \

@@ -5,6 +5,7 @@
 local P = dofile "tests/lib/postgres.lua"
 local backups = require "opsh.postgres.backups"
 local census = require "opsh.postgres.census"
+local damage = require "opsh.postgres.damage"
 local fs = require "opsh.fs"
 local json = require "opsh.json"
 local rebuild = require "opsh.postgres.rebuild"
@@ -121,16 +122,18 @@ describe("a census", function()
 		eq(seen, #count.tables)
 		eq(count.objects["foreign keys"], 2)
 		eq(count.objects["foreign keys, validated"], 2)
-		eq(count.objects.tables, 2)
-		eq(count.tables[2], { schema = "public", name = "flights", rows = 1000 })
+		eq(count.objects.tables, #count.tables)
 		eq(census.compare(count, count), {})
 		local other = census.count(db)
-		other.tables[2].rows, other.tables[1].name = 999, "Odd"
-		other.objects.views = 1
+		for _, t in ipairs(other.tables) do
+			if t.name == "flights" then t.rows = t.rows - 1 end
+			if t.name == "airports" then t.name = "Odd" end
+		end
+		other.objects["odd ones"] = 1
 		local text = census.text(census.compare(count, other))
 		ok(text:find('rows of public.flights: 999 in place of 1000', 1, true), text)
 		ok(text:find('rows of public."Odd": 5 in place of none', 1, true), text)
-		ok(text:find("views: 1 in place of none", 1, true), text)
+		ok(text:find("odd ones: 1 in place of none", 1, true), text)
 	end))
 
 	it("says what a database is", P.on(function(db)
@@ -256,10 +259,70 @@ describe("the programs", function()
 		local dir <close> = fs.tmpdir()
 		t:run("pg_dump", { "--format=custom" }, { stdout = dir .. "/d" })
 		local listed = t:list(dir .. "/d", 2)
-		eq(listed.tables, 2)
+		ok(listed.tables >= 2)
 		eq(listed.dumped_by, version)
-		raises("verify", t.list, t, dir .. "/d", 3)
+		raises("verify", t.list, t, dir .. "/d", 1000)
 		fs.write(dir .. "/d", "nothing")
 		raises("server", t.list, t, dir .. "/d")
+	end))
+end)
+
+describe("signs of damage", function()
+	it("are told from statements", function()
+		ok(damage.is_sign "ERROR:  invalid page in block 1 of relation base/5/16")
+		ok(damage.is_sign "PANIC:  could not locate a valid checkpoint record")
+		ok(not damage.is_sign "LOG:  checkpoint complete")
+		ok(not damage.is_sign "LOG:  statement: select 'PANIC: is corrupt'")
+		local lines = { "PANIC: 1", "fine", { text = "PANIC: 2" }, "PANIC: 3" }
+		local n = 0
+		local signs, count = damage.signs(function()
+			n = n + 1
+			return lines[n]
+		end, 2)
+		eq(count, 3)
+		eq(signs, { "PANIC: 2", "PANIC: 3" })
+	end)
+
+	it("are judged by the worst", function()
+		eq(damage.worst {}, "ok")
+		eq(damage.worst { { verdict = "ok" }, { verdict = "unknown" } }, "unknown")
+		local rows = { { verdict = "bad", check = "log" }, { verdict = "ok" } }
+		eq(damage.worst(rows), "bad")
+		local e = raises("server", damage.demand, rows)
+		ok(e.message:find("log", 1, true), e.message)
+		damage.demand {}
+	end)
+
+	it("are looked for on a server", P.on(function(db)
+		local rows = damage.assess(db, tools.of(db), { timeout = 60 })
+		eq(rows[1].check, "amcheck")
+		eq(rows[1].verdict, "unknown")
+		eq(rows[2].verdict, "ok")
+		eq(rows[3].verdict, "ok")
+	end))
+
+	it("are looked for in a folder", P.on(function()
+		raises("check", damage.folder, "/tmp")
+		local folder = damage.folder(os.getenv "OPSH_POSTGRES_DATA")
+		eq(folder:pid(), tonumber(os.getenv "OPSH_POSTGRES_PID"))
+		local rows, checkpoint = folder:check()
+		eq(rows[1].verdict, "ok")
+		eq(rows[2].verdict, "unknown")	-- it runs
+		ok(checkpoint:match "^%x+/%x+$", checkpoint)
+		local argv = folder:argv("pg_resetwal", "-n")
+		ok(argv[#argv - 1]:find "pg_resetwal$")
+		local dir <close> = fs.tmpdir()
+		fs.mkdir(dir .. "/a")
+		fs.write(dir .. "/a/PG_VERSION", "15\n")
+		fs.write(dir .. "/a/x", "1")
+		local made = damage.folder(dir .. "/a", "/nowhere")
+		eq(made:argv("x")[1], "/nowhere/x")
+		made:copy(dir .. "/b")
+		eq(made:same(dir .. "/b"), true)
+		fs.write(dir .. "/b/x", "2")
+		eq(made:same(dir .. "/b"), false)
+		raises("io", made.reset_preview, made)
+		raises("io", made.reset, made)	-- its program is not there
+		raises("io", made.trial, made, "postgres", 1)
 	end))
 end)
