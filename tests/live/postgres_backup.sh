@@ -102,6 +102,11 @@ prepare() {
 	    database = [[$odd]] },
 	  small = { kind = "postgres", url = at .. "/small", password = password },
 	  ops = { kind = "postgres", url = "$OPSH_POSTGRES_URL" },
+	  orchestrator = { kind = "local", services = { app = {
+	    command = { "sleep", "600" }, pid = "$t_tmp/app.pid",
+	    log = "$t_tmp/app.log", env = { PGHOST = "127.0.0.1",
+	      PGPORT = "$OPSH_POSTGRES_PORT", POSTGRES_PASSWORD = password,
+	      PATH = "$OPSH_POSTGRES_BIN:$PATH" } } } },
 	} }
 	EOT
 	sql postgres <<-SQL
@@ -503,6 +508,31 @@ others() {
 	exits 'backups of several' 3
 }
 
+# The programs by an orchestrator's exec; services are down for the swap only.
+through() {
+	local pid
+	rm -rf "$t_tmp/small"/*
+	o -e 'orchestrator:start "app"'
+	exits 'a service' 0
+	read -r pid _ <"$t_tmp/app.pid"
+	t_reap "$pid"
+	o run postgres/backup to="$t_tmp/small" --bind db=small service=app
+	exits 'backup by exec' 0
+	verify service=app
+	exits 'verify-backup by exec' 0
+	o run postgres/restore from="$t_tmp/small" --bind db=small stop=app \
+		--approve small
+	exits 'services are asked for' 14
+	t_ok 'it runs' kill -0 "$pid"
+	o run postgres/restore from="$t_tmp/small" --bind db=small stop=app \
+		service=app --approve small --approve orchestrator
+	exits 'restore by exec' 0
+	t_ok 'the service was stopped' t_gone "$pid"
+	read -r pid _ <"$t_tmp/app.pid"
+	t_reap "$pid"
+	t_ok 'and runs again' kill -0 "$pid"
+}
+
 prepare
-for test in ${*:-whole damaged retention full killed plans others}; do "$test"; done
+for test in ${*:-whole damaged retention full killed plans others through}; do "$test"; done
 t_done
