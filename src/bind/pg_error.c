@@ -181,6 +181,14 @@ static const char *last_attempt(const char *text)
 	return text;
 }
 
+/* libpq keeps the reason to itself. */
+static void hint_certificate(struct err *e, const char *where)
+{
+	snprintf(e->hint, sizeof e->hint, "expired, not yet valid, or not by an "
+		 "authority of sslrootcert: openssl s_client -starttls postgres "
+		 "-connect '%.100s' shows it", where);
+}
+
 void pg_error_text(struct err *e, enum err_phase phase, const char *where,
 		   const char *text)
 {
@@ -211,6 +219,8 @@ void pg_error_text(struct err *e, enum err_phase phase, const char *where,
 			where, line);
 		e->phase = kind == ERR_TLS ? PHASE_TLS : kind == ERR_AUTH ?
 			PHASE_AUTH : phase;
+		if (!strcmp(e->code, "CERTIFICATE"))
+			hint_certificate(e, where);
 		return;
 	}
 	first_line(line, sizeof line, *said ? said : "the connection was "

@@ -194,16 +194,6 @@ static PGconn *start(struct pg_conn *c, struct lists *l)
 	return PQconnectStartParams(key, value, 0);
 }
 
-static void open_failed(struct pg_conn *c)
-{
-	enum err_phase phase = pg_conn_phase(c);
-	struct err e;
-
-	pg_error_text(&e, phase, c->peer[0] ? c->peer : pg_where(c),
-		      PQerrorMessage(c->pg));
-	pg_conn_down(c, &e);
-}
-
 static void note_peer(struct pg_conn *c)
 {
 	const char *host = PQhost(c->pg), *port = PQport(c->pg);
@@ -218,31 +208,66 @@ static void note_peer(struct pg_conn *c)
 			 "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* One of several hosts does not answer: the others have their turn. */
-static void on_step(void *arg)
+/* The host at hand is not tried again. How many are left? */
+static int mark_tried(struct pg_conn *c)
 {
-	struct pg_conn *c = arg;
 	const char *addr = PQhostaddr(c->pg), *host = PQhost(c->pg);
 	struct pg_options *o = &c->pc->o;
-	int i, k;
+	int i, k, left = 0;
 
-	pg_conn_enter(c);
-	loop_timer_free(c->step);
-	c->step = NULL;
-	for (i = 0; i < c->find->n; i++)
-		for (k = 0; k < c->find->host[i].n; k++)
-			if (!strcmp(c->find->host[i].addr[k],
-				    addr ? addr : "") &&
+	for (i = 0; i < c->find->n; i++) {
+		struct pg_find_host *h = &c->find->host[i];
+
+		for (k = 0; k < h->n; k++) {
+			if (!strcmp(h->addr[k], addr ? addr : "") &&
 			    !strcmp(o->hosts[i].host, host ? host : "") &&
 			    (!*o->hosts[i].port ||
 			     !strcmp(o->hosts[i].port, PQport(c->pg))))
-				c->find->host[i].tried[k] = 1;
+				h->tried[k] = 1;
+			left += !h->tried[k];
+		}
+	}
+	return left;
+}
+
+static void try_others(struct pg_conn *c)
+{
+	loop_timer_free(c->step);
+	c->step = NULL;
 	loop_watch_free(c->watch);
 	c->watch = NULL;
 	PQfinish(c->pg);
 	c->pg = NULL;
 	connect_now(c);
+}
+
+/* One of several hosts does not answer: the others have their turn. */
+static void on_step(void *arg)
+{
+	struct pg_conn *c = arg;
+
+	pg_conn_enter(c);
+	mark_tried(c);
+	try_others(c);
 	pg_conn_leave(c);
+}
+
+/* libpq goes on to the next host when one can't be reached, not when one takes the
+ * connection and drops it, as what stands before a dead server does. */
+static void open_failed(struct pg_conn *c)
+{
+	enum err_phase phase = pg_conn_phase(c);
+	struct err e;
+
+	pg_error_text(&e, phase, c->peer[0] ? c->peer : pg_where(c),
+		      PQerrorMessage(c->pg));
+	if ((!strcmp(e.code, "EOF") || !strcmp(e.code, "ECONNRESET")) &&
+	    mark_tried(c) > 0) {
+		c->find->why = e;
+		try_others(c);
+	} else {
+		pg_conn_down(c, &e);
+	}
 }
 
 static void arm_step(struct pg_conn *c, int left)

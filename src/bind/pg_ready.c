@@ -192,6 +192,9 @@ static void check_standby(lua_State *L, struct pg_call *call)
 {
 	struct err e;
 
+	/* one that was a primary has changed: the boundary says so */
+	if (call->pc->target->changed_from[0])
+		return;
 	if (!call->c->standby || call->c->console || !is_write(call) ||
 	    call->pc->target->role_wanted[0] ||
 	    standby_takes(call->verdict.tags.count ?
