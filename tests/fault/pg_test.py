@@ -1,38 +1,139 @@
 #!/usr/bin/python3
-"""Postgres under cuts and Ctrl-C. Connections that are cut anywhere, 200 times: what
-opsh says became of each write is true against the table, and none is applied twice.
-Ctrl-C in every phase of a call: exit 130 in time, and no backend goes on. A standby
-that is promoted between two steps gets no write (exit 12). Owns its stack, its proxy
-and the processes that it starts. Last line: N passed, N failed.
+"""The Postgres binding against too much, against servers that are not who they
+should be, and what of its passwords is seen. OPSH_ROWS=10000000 for so many rows
+(10^6). Owns what http_rig.py and pg_rig.py own, and a server that lies.
 """
 
 import os
-import random
-import re
-import shutil
-import signal
 import socket
+import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import traceback
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-OPSH = os.environ.get("OPSH", os.path.join(ROOT, "build/test/opsh"))
-STACK = os.path.join(ROOT, "examples/stack/stack")
-CUTS = int(os.environ.get("OPSH_PG_CUTS", "200"))
-TMP = tempfile.mkdtemp(prefix="opsh-pg.")
-env = {}
+sys.dont_write_bytecode = True
+import http_rig as rig  # noqa: E402  (the tree stays free of __pycache__)
+import pg_rig as pg  # noqa: E402
+from http_rig import LATE, MIB, Opsh, in_time, is_, match, run, test  # noqa: E402
+
+ROWS = int(os.environ.get("OPSH_ROWS", "1000000"))
+SAID = 64 << 10         # bytes that are kept of what a server says beside rows
 
 
-# --- a proxy that cuts each connection after so many bytes ----------------------
-class Cutter:
-    def __init__(self, port, seed):
-        self.to, self.random = port, random.Random(seed)
-        self.cuts, self.whole = 0, False
+# --- too much -----------------------------------------------------------------
+
+def one(code, url=None, **how):
+    done = run(code, targets=["db=" + (url or pg.direct())], **how)
+    assert "it" in done.said, (done.code, done.out[-2000:], done.err[-2000:])
+    return done.said["it"]
+
+
+def journal_size():
+    return sum(len(str(r)) for r in rig.journals())
+
+
+@test
+def notices_without_end():
+    base = pg.peak_base(pg.direct())
+    r = one("""
+        local r = db:exec [[do $$ begin for i in 1..100000 loop
+          raise notice '%', repeat('x', 1000); end loop; end $$]]
+        local size = 0
+        for _, n in ipairs(r.notices) do size = size + #n end
+        probe("it", function() return #r.notices .. " " .. size .. " "
+          .. r.notices[#r.notices] end)""")
+    count, size, last = r["value"].split(" ", 2)
+    match(r"^\(99\d\d\d more are not kept\)$", last)
+    assert int(size) <= SAID + 100, r
+    assert r["peak"] < base + 16 * MIB, (base, r)
+    assert journal_size() < 2 * SAID
+    # between the rows, and from a statement that then fails
+    r = one("""probe("it", db.exec, db, [[do $$ begin for i in 1..20000 loop
+        raise warning '%', repeat('x', 1000); end loop;
+        raise exception 'enough'; end $$]])""")
+    is_((r["kind"], r["code"], r["outcome"]), ("server", "P0001", "failed"), r)
+    assert r["peak"] < base + 16 * MIB, (base, r)
+
+
+@test
+def errors_of_a_size():
+    base = pg.peak_base(pg.direct())
+    for mib in (1, 20):
+        done = run("""
+            probe("it", db.exec, db, [[do $$ begin raise exception '%%',
+              repeat('x', %d << 20); end $$]])
+            db:exec [[do $$ begin raise exception 'again %%', repeat('y',
+              %d << 20) using detail = repeat('z', 1 << 20); end $$]]""" % (
+                  mib, mib), targets=["db=" + pg.direct()])
+        r = done.said["it"]
+        is_((r["kind"], r["code"], r["outcome"]), ("server", "P0001", "failed"))
+        assert len(r["text"]) < SAID and len(done.err) < 2 * SAID, \
+            (len(r["text"]), len(done.err))
+        is_(done.code, 1)
+        match("again yyyy", done.err)
+        assert journal_size() < 4 * SAID
+        print("    an error of %d MiB: base + %.1f MiB" % (
+            mib, (r["peak"] - base) / MIB))
+        assert r["peak"] < base + (5 * mib + 16) * MIB, (base, r)
+
+
+@test
+def rows_that_are_streamed():
+    base = pg.peak_base(pg.direct())
+    for name, sql, count, options in (
+            ("1 GB", "select repeat('x', 1000) as x from "
+             "generate_series(1, 1000000)", 1000000, ""),
+            ("10^%d rows" % (len(str(ROWS)) - 1), "select i, i * 2, 'a' || i, "
+             "i %% 2 = 0, i / 3.0 from generate_series(1, %d) i" % ROWS, ROWS,
+             ", { reuse = true }")):
+        r = one("""probe("it", function() local n = 0
+            for r in db:rows("%s"%s) do n = n + 1 end return n end)""" % (
+                sql, options))
+        is_(r.get("value"), count, r)
+        print("    %s: %.1f s, base + %.1f MiB" % (
+            name, r["took"], (r["peak"] - base) / MIB))
+        assert r["peak"] <= base + 64 * MIB, (base, r)
+
+
+@test
+def rows_beyond_the_cap():
+    base = pg.peak_base(pg.direct())
+    many = "select repeat('x', 1000) from generate_series(1, 10000000)"
+    for call, options, cap in (
+            ("query", "", "67108864 bytes"),
+            ("query", ", { max = 1000000 }", "1000000 bytes"),
+            ("value", ", { max = 1000000 }", "1000000 bytes"),
+            ("exec", ", { max = 1000000, class = 'write' }",
+             "1000000 bytes")):
+        r = one("""probe("it", db.%s, db, "%s"%s)
+            assert(db:value "select 1" == 1)""" % (call, many, options))
+        is_((r.get("kind"), r.get("outcome")), ("limit", "failed"), r)
+        match(cap, r["text"])
+        match(r"rows\(\) streams", r["hint"])
+        assert r["peak"] < base + 2 * int(cap.split()[0]) // 1024 + 16 * MIB, r
+        assert r["took"] < 10, r
+    pg.until(lambda: pg.sql("select count(*) from pg_stat_activity where state "
+                            "= 'active' and query like '%generate_series%' and "
+                            "pid <> pg_backend_pid()") == "0", 3)
+
+
+# --- a server that lies -----------------------------------------------------------
+
+def message(kind, data):
+    return kind + struct.pack("!I", len(data) + 4) + data
+
+
+def fields(**f):
+    return b"".join(k.encode() + v.encode() + b"\0" for k, v in f.items()) + \
+        b"\0"
+
+
+class Liar:
+    """Lets anybody in, and answers the first words with `lie(socket)`."""
+
+    def __init__(self, lie, early=False):
+        self.lie, self.early = lie, early
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
@@ -40,259 +141,214 @@ class Cutter:
     def serve(self):
         while True:
             try:
-                client, _ = self.listener.accept()
+                sock, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self.to))
-            # the greeting passes, most of the time
-            left = [self.random.randrange(1900, 4200),
-                    self.random.randrange(1500, 4200)]
-            if self.random.random() < 0.1:
-                left[self.random.randrange(2)] = self.random.randrange(1500)
-            for n, (a, b) in enumerate(((client, server), (server, client))):
-                threading.Thread(target=self.pump, args=(a, b, left, n),
-                                 daemon=True).start()
+            threading.Thread(target=self.talk, args=(sock,),
+                             daemon=True).start()
 
-    def pump(self, a, b, left, n):
+    def talk(self, sock):
         try:
-            while True:
-                data = a.recv(65536)
-                if not data:
-                    break
-                if not self.whole:
-                    left[n] -= len(data)
-                    if left[n] <= 0:
-                        self.cuts += 1
-                        # what was allowed still arrives
-                        b.sendall(data[:len(data) + left[n]])
-                        break
-                b.sendall(data)
+            sock.recv(65536)
+            if not self.early:
+                sock.sendall(
+                    message(b"R", b"\0\0\0\0") +
+                    message(b"S", b"server_version\0" + b"15.9\0") +
+                    message(b"K", b"\0\0\0\1\0\0\0\2") + message(b"Z", b"I"))
+                sock.recv(65536)
+            self.lie(sock)
         except OSError:
             pass
-        for s in (a, b):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            s.close()
+        finally:
+            sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
 
 
-# --- servers and programs ---------------------------------------------------------
-def up():
-    folder = os.path.join(TMP, "stack")
-    subprocess.run([STACK, "up", folder, "postgres", "postgres-ha"], check=True,
-                   timeout=90, stdout=subprocess.DEVNULL)
-    with open(os.path.join(folder, "env")) as file:
-        env.update(re.findall(r"^(\w+)='(.*)'$", file.read(), re.M))
+def endless_notices(sock):
+    piece = message(b"N", fields(S="NOTICE", V="NOTICE", C="00000",
+                                 M="x" * 1000)) * 100
+    while True:
+        sock.sendall(piece)
 
 
-def psql(sql):
-    done = subprocess.run(
-        [env["OPSH_POSTGRES_BIN"] + "/psql", "-XAtqc", sql,
-         env["OPSH_POSTGRES_SUPER_URL"]], stdout=subprocess.PIPE, timeout=20,
-        check=True)
-    return done.stdout.decode().split("\n")[:-1]
+def long_error(sock):
+    body = fields(S="ERROR", V="ERROR", C="XX000", M="x" * (100 << 20))
+    sock.sendall(message(b"E", body) + message(b"Z", b"I"))
+    time.sleep(5)
 
 
-def url(port, more="sslmode=disable"):
-    return re.sub("@[^/]*/", "@127.0.0.1:%d/" % port,
-                  env["OPSH_POSTGRES_SUPER_URL"]) + "?" + more
+def promise(kind, size):
+    def lie(sock):
+        sock.sendall(kind + struct.pack("!I", size) + b"x" * 1000)
+        time.sleep(5)
+    return lie
 
 
-class Opsh:
-    def __init__(self, text, target):
-        path = os.path.join(TMP, "script.lua")
-        with open(path, "w") as file:
-            file.write(text)
-        self.child = subprocess.Popen(
-            [OPSH, "--target", "db=" + target, "--approve", "db", "run", path],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(os.environ, XDG_STATE_HOME=os.path.join(TMP, "state")))
-
-    def ready(self):
-        line = self.child.stdout.readline()
-        assert line == b"ready\n", (line, self.child.communicate(timeout=20))
-
-    def end(self, seconds):
-        try:
-            out, err = self.child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            out, err = self.child.communicate()
-            raise AssertionError("it did not end", out, err) from None
-        return self.child.returncode, out.decode(), err.decode()
+def garbage(sock):
+    sock.sendall(bytes(range(256)) * 100)
+    time.sleep(5)
 
 
-# --- tests ---------------------------------------------------------------------------
-def cuts():
-    psql("create table cuts(i int)")
-    cutter = Cutter(int(env["OPSH_POSTGRES_PORT"]), 7)
-    said = {}
-    first = 1
-    while cutter.cuts < CUTS:
-        opsh = Opsh("""
-            for i = %d, %d do
-              local fine, e = pcall(db.exec, db, "insert into cuts values ($1)", i)
-              print(i .. " " .. (fine and "done" or e.outcome or "?") .. " "
-                .. (fine and "" or e.kind))
-            end""" % (first, first + 99), url(cutter.port))
-        code, out, err = opsh.end(120)
-        assert code == 0, (code, out[-300:], err[-600:])
-        for line in out.splitlines():
-            i, outcome = line.split(" ")[:2]
-            said[int(i)] = outcome
-        first += 100
-    there = {}
-    for line in psql("select i, count(*) from cuts group by i"):
-        i, n = line.split("|")
-        there[int(i)] = int(n)
-    words = list(said.values())
-    print("    %d cuts, %d writes: %d done, %d failed, %d unknown" % (
-        cutter.cuts, len(said), words.count("done"), words.count("failed"),
-        words.count("unknown")))
-    assert set(words) <= {"done", "failed", "unknown"}, set(words)
-    assert words.count("failed") > 0 and words.count("done") > 0
-    for i, outcome in said.items():
-        n = there.get(i, 0)
-        assert n <= 1, ("applied twice", i)
-        assert outcome != "done" or n == 1, ("lost", i)
-        assert outcome != "failed" or n == 0, ("applied", i)
+@test
+def a_server_that_lies():
+    base = pg.peak_base(pg.direct())
+    for name, lie, early, room in (
+            ("endless notices", endless_notices, False, 16),
+            ("endless notices at once", endless_notices, True, 16),
+            ("an error of 100 MiB", long_error, False, 520),
+            ("an error of 100 MiB at once", long_error, True, 16),
+            ("a promise of 1 GB", promise(b"E", 1 << 30), False, 1040),
+            ("a promise of 4 GB", promise(b"T", 0xfffffff0), False, 16),
+            ("a promise of less than none", promise(b"Z", 2), False, 16),
+            ("garbage", garbage, False, 16), ("garbage", garbage, True, 16)):
+        with Liar(lie, early) as liar:
+            r = one("""probe("it", db.value, db, "select 1")""",
+                    "postgresql://u:p@127.0.0.1:%d/x?sslmode=disable&"
+                    "connect_timeout=1" % liar.port)
+        print("    %s: %.1f s, base + %.1f MiB: %s" % (
+            name, r["took"], (r["peak"] - base) / MIB, r["text"][:100]))
+        is_(r.get("outcome"), "failed", r)
+        assert len(r["text"]) < SAID, len(r["text"])
+        assert r["took"] < 1 + LATE + (3 if room > 16 else 0), (name, r["took"])
+        assert r["peak"] < base + room * MIB, (name, base, r["peak"])
 
 
-def gone(marker):
-    for _ in range(100):
-        left = psql("select query from pg_stat_activity where query like '%%%s%%'"
-                    " and state <> 'idle' and pid <> pg_backend_pid()" % marker)
-        if not left:
-            return
-        time.sleep(0.02)
-    raise AssertionError("a backend is left", left)
+# --- TLS --------------------------------------------------------------------------
+
+def serve(name):
+    """The server shows that certificate from now on."""
+    for kind in ("crt", "key"):
+        with open(os.path.join(pg.env("POSTGRES_CERTIFICATES"),
+                               "%s.%s" % (name, kind)), "rb") as f:
+            data = f.read()
+        with open(os.path.join(pg.env("POSTGRES_DATA"), "server." + kind),
+                  "wb") as f:
+            f.write(data)       # in place: it stays the server's own
+    pg.sql("select pg_reload_conf()")
+    time.sleep(0.3)
 
 
-def interrupted(name, call, target=None, wait=0.3, limit=1.0):
-    opsh = Opsh("""
-        local x <close> = setmetatable({}, { __close = function()
-          print "closed" end })
-        local function W() print "ready" io.stdout:flush() end
-        %s
-        print "next" """ % call, target or url(int(env["OPSH_POSTGRES_PORT"])))
-    opsh.ready()
-    time.sleep(wait)
-    began = time.monotonic()
-    opsh.child.send_signal(signal.SIGINT)
-    code, out, err = opsh.end(20)
-    took = time.monotonic() - began
-    print("    %s: %.0f ms" % (name, took * 1e3))
-    assert code == 130, (name, code, out, err)
-    assert out == "closed\n", (name, out, err)
-    assert took < limit * (4 if "asan" in OPSH else 1), (name, took)
-    gone("marked_" + name.replace(" ", "_"))
+@test
+def certificates():
+    ca = pg.env("POSTGRES_TLS_CA")
 
+    def ask(host="localhost", sslmode="verify-full", sslrootcert=ca):
+        url = pg.at(pg.env("POSTGRES_PORT"), host=host, sslmode=sslmode,
+                    sslrootcert=sslrootcert)
+        return one('probe("it", db.value, db, "select 1")', url)
 
-def interrupts():
-    psql("create table locked(i int)")
-    holder = subprocess.Popen(
-        [env["OPSH_POSTGRES_BIN"] + "/psql", "-Xq",
-         env["OPSH_POSTGRES_SUPER_URL"]], stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL)
-    holder.stdin.write(b"begin; lock table locked; select 1;\n")
-    holder.stdin.flush()
+    def refused(r, *words):
+        is_((r.get("kind"), r.get("outcome")), ("tls", "failed"), r)
+        is_(r.get("phase"), "tls", r)
+        for word in words:
+            match(word, r["text"])
+
+    assert ask().get("ok")
+    assert ask(host="127.0.0.1").get("ok")
+    refused(ask(sslrootcert=pg.env("POSTGRES_TLS_OTHER_CA")), "localhost",
+            "verify failed")
     try:
-        for name, call in (
-                ("query", "W() db:query 'select pg_sleep(60), 1 as marked_query'"),
-                ("write", "W() db:exec 'insert into locked select 1 as "
-                 "marked_write from pg_sleep(60)'"),
-                ("lock", "W() db:exec 'insert into locked select 2 as "
-                 "marked_lock'"),
-                ("swallowed", "W() pcall(db.query, db, 'select pg_sleep(60), "
-                 "1 as marked_swallowed')"),
-                ("transaction", "db:transaction(function(tx) W() tx:query "
-                 "'select pg_sleep(60), 1 as marked_transaction' end)"),
-                ("rows", "W() for _ in db:rows 'select i as marked_rows from "
-                 "generate_series(1, 1000000000) i' do end"),
-                ("copy out", "W() db:copy_out('select i as marked_copy_out from "
-                 "generate_series(1, 1000000000) i', { to = function() end })"),
-                ("copy in", "W() db:transaction(function(tx) tx:exec "
-                 "'create temp table marked_copy_in(i int)' "
-                 "tx:copy_in('copy marked_copy_in from stdin', function() "
-                 "return ('1\\n'):rep(100000) end) end)"),
-                ("listen", "W() for _ in db:listen 'marked_listen' do end")):
-            interrupted(name, call)
-        silent = socket.create_server(("127.0.0.1", 0))
-        port = silent.getsockname()[1]
-        interrupted("TLS", "W() db:query 'select 1'",
-                    url(port, "sslmode=require"))
-        interrupted("greeting", "W() db:query 'select 1'", url(port))
-        full = socket.socket()
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        filler = [socket.socket() for _ in range(4)]
-        for s in filler:
-            s.setblocking(False)
-            s.connect_ex(full.getsockname())
-        interrupted("connect", "W() db:query 'select 1'",
-                    url(full.getsockname()[1]))
-        for s in filler + [full, silent]:
-            s.close()
+        serve("expired")
+        for mode in ("verify-full", "verify-ca"):
+            r = ask(sslmode=mode)
+            refused(r, "localhost", "verify failed")
+            match("expired.*s_client -starttls postgres", r["hint"])
+        serve("wronghost")
+        refused(ask(), "localhost", "elsewhere.invalid")
+        assert ask(sslmode="verify-ca").get("ok")
+        serve("selfsigned")
+        refused(ask(), "localhost", "self.signed|verify failed")
     finally:
-        holder.stdin.close()
-        holder.wait(20)
+        serve("good")
+    assert ask().get("ok")
+    # TLS was asked for, and is not there: nothing goes out unencrypted
+    with Liar(lambda sock: sock.sendall(b"N"), early=True) as liar:
+        for mode in ("require", "verify-full"):
+            r = one('probe("it", db.value, db, "select 1")', pg.at(
+                liar.port, host="localhost", sslmode=mode, sslrootcert=ca))
+            refused(r, "localhost:%d" % liar.port, "SSL|TLS")
+    # silent in the handshake
+    with pg.proxy(mode="silent") as p:
+        r = one('probe("it", db.value, db, "select 1")', pg.at(
+            p.port, sslmode="require", connect_timeout="1"))
+        is_((r.get("kind"), r.get("phase")), ("connect", "tls"), r)
+        in_time(r, 1)
+        match("127.0.0.1:%d.*1 s.*tls" % p.port, r["text"])
 
 
-def promoted():
-    """The standby becomes a primary between two steps: the next write is refused."""
-    opsh = Opsh("""
-        print "ready" io.stdout:flush()
-        assert(db:identity().role == "standby")
-        local e = select(2, pcall(db.exec, db, "create table never(i int)"))
-        assert(e.kind == "refused", tostring(e))
-        io.open("%s/seen", "w"):close()
-        while not io.open "%s/promoted" do task.sleep(0.02) end
-        assert(db:value "select 1" == 1)
-        db:exec "create table never(i int)"
-        """ % (TMP, TMP), env["OPSH_PG_STANDBY_SUPER_URL"])
-    opsh.ready()
-    for _ in range(500):
-        if os.path.exists(os.path.join(TMP, "seen")):
-            break
-        time.sleep(0.02)
-    subprocess.run([env["OPSH_POSTGRES_BIN"] + "/psql", "-XAtqc",
-                    "select pg_promote(true, 30)",
-                    env["OPSH_PG_STANDBY_SUPER_URL"]], check=True, timeout=40,
-                   stdout=subprocess.DEVNULL)
-    time.sleep(2.1)     # an identity counts as fresh for two seconds
-    with open(os.path.join(TMP, "promoted"), "w"):
-        pass
-    code, out, err = opsh.end(20)
-    assert code == 12, (code, out, err)
-    assert "is not what it was" in err and "timeline=1" in err, err
-    done = subprocess.run([env["OPSH_POSTGRES_BIN"] + "/psql", "-XAtqc",
-                           "select to_regclass('never') is null",
-                           env["OPSH_PG_STANDBY_SUPER_URL"]], timeout=20,
-                          stdout=subprocess.PIPE, check=True)
-    assert done.stdout == b"t\n", done.stdout
+# --- passwords ---------------------------------------------------------------------
 
-
-def main():
-    passed = failed = 0
-    try:
-        up()
-        for test in (cuts, interrupts, promoted):
-            try:
-                test()
-                passed += 1
-            except Exception:
-                failed += 1
-                print("FAILED %s" % test.__name__)
-                traceback.print_exc(file=sys.stdout)
-    finally:
-        subprocess.run([STACK, "down", os.path.join(TMP, "stack")],
-                       stdout=subprocess.DEVNULL, check=False)
-        shutil.rmtree(TMP, ignore_errors=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0
+@test
+def passwords_stay_inside():
+    password = "zK9'x\\q/&p@S%41+=w"
+    pg.sql("drop role if exists keeper; create role keeper login password "
+           "E'zK9''x\\\\q/&p@S%41+=w'")
+    path = os.path.join(rig.TMP, "secret")
+    with open(path, "w") as f:
+        f.write(password)
+    said = os.path.join(rig.TMP, "said")
+    os.mkdir(said)
+    live = os.path.join(rig.ROOT, "tests/live/live.py")
+    forms = subprocess.run([live, "forms"], input=password.encode(),
+                           stdout=subprocess.PIPE).stdout
+    with open(os.path.join(rig.TMP, "forms"), "wb") as f:
+        f.write(forms)
+    file = """local S = secret.file "%s"
+        return { targets = {
+          db = { kind = "postgres", user = "keeper", password = S,
+            url = "postgresql://127.0.0.1:%s/flights" },
+          wrong = { kind = "postgres", user = "ops", password = S,
+            url = "postgresql://127.0.0.1:%s/flights" },
+          gone = { kind = "postgres", user = "ops", password = S,
+            url = "postgresql://127.0.0.1:%d/flights" } } }""" % (
+        path, pg.env("POSTGRES_PORT"), pg.env("POSTGRES_PORT"),
+        rig.free_port())
+    state = os.path.join(said, "state")
+    code = """local S = secret.file "%s"
+        print(db:value("select $1::text", S)) show(db:identity())
+        probe("one", db.value, db, "select 'x' || $1", S)
+        probe("wrong", wrong.value, wrong, "select 1")
+        probe("gone", gone.value, gone, "select 1")
+        probe("bad", db.value, db, "select $1::int", S)
+        probe("raise", db.exec, db, "do $$ begin raise exception 'no'; end $$")
+        log.info("%%s", db) print(db)
+        io.write "ready\\n" io.stdout:flush()
+        io.read()
+        error(db:value("select $1::text", S))""" % path
+    for n, flags in enumerate(((), ("--output", "jsonl"))):
+        child = Opsh(*flags, "-e", rig.PRELUDE + code, file=file,
+                     stdin=subprocess.PIPE, XDG_STATE_HOME=state)
+        child.until(b"ready")
+        for name in ("cmdline", "environ"):
+            with open("/proc/%d/%s" % (child.process.pid, name), "rb") as f:
+                data = f.read()
+            with open(os.path.join(said, "%s.%d" % (name, n)), "wb") as f:
+                f.write(data)
+        child.process.stdin.write(b"\n")
+        child.end()
+        is_(child.code, 1, child.err)
+        if not flags:
+            is_(child.said["wrong"].get("kind"), "auth", child.said)
+            is_(child.said["gone"].get("kind"), "connect", child.said)
+            is_(child.said["bad"].get("kind"), "server", child.said)
+        for name, data in (("out", child.out), ("err", child.err.encode())):
+            with open(os.path.join(said, "%s.%d" % (name, n)), "wb") as f:
+                f.write(data)
+    leaks = subprocess.run([live, "leaks", os.path.join(rig.TMP, "forms"),
+                            said], stdout=subprocess.PIPE)
+    is_(leaks.stdout.decode(), "")
+    # the search finds what is there
+    with open(os.path.join(said, "planted"), "w") as f:
+        f.write(password)
+    leaks = subprocess.run([live, "leaks", os.path.join(rig.TMP, "forms"),
+                            said], stdout=subprocess.PIPE)
+    match("planted", leaks.stdout.decode())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pg.main())
