@@ -293,6 +293,7 @@ static void client_close(struct pg_client *pc)
 	while (pc->waits)
 		pg_wait_end(pc->waits, &e);
 	while ((c = pc->conns)) {
+		pg_conn_enter(c);
 		if (c->job && c->state != PG_GREETING)
 			pg_conn_cancel(c, 0.1);
 		if (c->state != PG_DOWN)
@@ -302,6 +303,7 @@ static void client_close(struct pg_client *pc)
 			c->pc = NULL;
 			pg_conn_free(c);
 		}
+		pg_conn_leave(c);
 	}
 	pg_judge_forget(pc);
 }

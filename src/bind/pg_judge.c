@@ -95,7 +95,7 @@ static void ask_names(struct pg_client *pc, struct pg_sql_verdict *v,
 	char key[300];
 	struct pg_known *k;
 	const char *p;
-	int i;
+	int i, n = 0;
 
 	buf_addc(array, '{');
 	for (i = 0; i < names->count; i++) {
@@ -105,7 +105,7 @@ static void ask_names(struct pg_client *pc, struct pg_sql_verdict *v,
 			make_write(v, k->name + 1);
 		if (k)
 			continue;
-		if (array->data[array->len - 1] != '{')
+		if (n++)
 			buf_addc(array, ',');
 		buf_addc(array, '"');
 		for (p = names->name[i]; *p; p++) {
@@ -135,7 +135,8 @@ int pg_judge_asks(struct pg_client *pc, struct pg_sql_verdict *v,
 	ask_names(pc, v, 'f', &v->functions, arrays);
 	ask_names(pc, v, 'o', &v->operators, arrays);
 	ask_names(pc, v, 'r', &v->relations, arrays);
-	return arrays->len > 9;		/* three times "{}" */
+	/* three times "{}"; without memory the caller must not go on */
+	return !buf_ok(arrays) || arrays->len > 9;
 }
 
 int pg_judge_send(struct pg_conn *c, void *arg)
