@@ -196,27 +196,55 @@ def judge(writers):
     return seen
 
 
+def nobody_to_ask(w):
+    """The probe is refused as long as it is tried."""
+    told = w.write(1001, "exec", "pass")
+    assert told.get("ok"), told
+    start = time.monotonic()
+    pg.tell(w.proxy, DROP + " then=freeze")
+    w.begin(1002, "many")
+    pg.until(lambda: "fired" in w.proxy.line(), 5)
+    pg.tell(w.proxy, "refuse")
+    pg.tell(w.proxy, "rst")
+    told = w.answer()
+    print("    refused: unknown after %.1f s" % (time.monotonic() - start))
+    pg.tell(w.proxy, "pass")
+    is_(told["outcome"], "unknown", told)
+    match("can't be asked.*127.0.0.1:%d" % w.proxy.port, told["text"])
+    match("COMMIT", told["text"])
+    told = w.write(1003, "exec", "pass")
+    assert told.get("ok"), told
+
+
 @test
 def random_cuts():
     print("    seed %d" % SEED)
     pg.sql(TABLE)
     writers = [Writer(i) for i in range(WORKERS)]
+    silenced = Writer(WORKERS)
     failed = []
 
     def work(w):
         try:
-            w.work(range(w.number + 1, CUTS + 1, WORKERS))
+            if w is silenced:
+                nobody_to_ask(w)
+            else:
+                w.work(range(w.number + 1, CUTS + 1, WORKERS))
         except Exception as e:  # told below, in the test's own thread
             failed.append((w.number, repr(e)))
 
-    threads = [threading.Thread(target=work, args=(w,)) for w in writers]
+    threads = [threading.Thread(target=work, args=(w,))
+               for w in writers + [silenced]]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     is_(failed, [])
-    for w in writers:
+    for w in writers + [silenced]:
         w.end()
+    is_(judge([silenced]), {"done": 2, "unknown": 1})
+    is_(len([r for r in silenced.journal() if r.get("outcome") == "unknown"]),
+        1)
     seen = judge(writers)
     is_(sum(seen.values()), CUTS)
     print("    %d cuts: %s" % (CUTS, dict(seen)))
@@ -244,32 +272,6 @@ def every_byte_of_commit():
         assert told.get("ok"), (keep, told)
     w.end()
     is_(judge([w]), {"failed": COMMIT, "done": ANSWER + 1})
-
-
-@test
-def nobody_to_ask():
-    pg.sql(TABLE)
-    w = Writer(0)
-    w.write(1, "exec", "pass")
-    start = time.monotonic()
-    w.plans[2] = "refuse"
-    pg.tell(w.proxy, DROP + " then=freeze")
-    w.begin(2, "many")
-    pg.until(lambda: "fired" in w.proxy.line(), 5)
-    pg.tell(w.proxy, "refuse")
-    pg.tell(w.proxy, "rst")
-    told = w.answer()
-    print("    refused: %.1f s" % (time.monotonic() - start))
-    pg.tell(w.proxy, "pass")
-    is_(told["outcome"], "unknown", told)
-    match("can't be asked.*127.0.0.1:%d" % w.proxy.port, told["text"])
-    match("COMMIT", told["text"])
-    told = w.write(3, "exec", "pass")
-    assert told.get("ok"), told
-    w.end()
-    is_(judge([w]), {"done": 2, "unknown": 1})
-    last = [r for r in w.journal() if r.get("outcome") == "unknown"]
-    is_(len(last), 1, last)
 
 
 def crash(query="pg_backend_pid()"):

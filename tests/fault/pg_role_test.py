@@ -61,9 +61,9 @@ def a_standby_by_mistake():
     for role, port, fine in (("primary", "STANDBY", False),
                              ("standby", "PRIMARY", False),
                              ("primary", "PRIMARY", True)):
-        done = run('probe("it", db.exec, db, "insert into writes values (10)")', file="""return { targets = {
-                   db = { kind = "postgres", role = "%s", url = "%s" } } }"""
-                   % (role, node(port)))
+        done = run('probe("it", db.exec, db, "insert into writes values (10)")',
+                   file="""return { targets = { db = { kind = "postgres",
+                   role = "%s", url = "%s" } } }""" % (role, node(port)))
         r = done.said.get("it", {})
         is_(bool(r.get("ok")), fine, r, done.err)
         if not fine:

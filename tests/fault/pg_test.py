@@ -103,7 +103,6 @@ def rows_beyond_the_cap():
     for call, options, cap in (
             ("query", "", "67108864 bytes"),
             ("query", ", { max = 1000000 }", "1000000 bytes"),
-            ("value", ", { max = 1000000 }", "1000000 bytes"),
             ("exec", ", { max = 1000000, class = 'write' }",
              "1000000 bytes")):
         r = one("""probe("it", db.%s, db, "%s"%s)
