@@ -83,6 +83,7 @@ live() {
 	group lock 400 tests/live/lock.sh
 	group resume 180 tests/live/resume.sh
 	group failover 600 tests/live/failover.sh
+	group failover-patroni 300 tests/live/failover_patroni.sh
 }
 
 systems() {

@@ -4,6 +4,7 @@
 local failover = require "opsh.postgres.failover"
 local fence = require "opsh.postgres.fence"
 local judge = require "opsh.postgres.judge"
+local patroni = require "opsh.postgres.patroni"
 local promote = require "opsh.postgres.promote"
 
 local function look(f)
@@ -113,7 +114,7 @@ local function take_over(f, view, verdict, accepted)
       return verdict.clear_sync
     end)
   end
-  local before = step("before", function() return failover.before(f) end)
+  local before = step("before", function() return failover.before(f, view) end)
   step("promote", {
     probe = function()
       state.sent = true
@@ -125,6 +126,37 @@ local function take_over(f, view, verdict, accepted)
     return failover.promote(f, before, function(yes) state.sent = yes end)
   end)
   state.sent = true -- also when it was done in the run that is resumed
+  return before, fenced, loss
+end
+
+-- What Patroni manages is promoted by Patroni, which fences in its own way.
+local function by_patroni(f, view)
+  local t, p = f.t, f.p
+  local seen = step("patroni", function() return patroni.cluster(t.patroni) end)
+  local from = patroni.member(seen, fence.address(t.primary))
+  local to = patroni.member(seen, fence.address(t.standby))
+  local refuse = patroni.judge(seen, from, to, p.mode)
+  if #refuse > 0 then fail("no failover: %s", table.concat(refuse, "; ")) end
+  local loss = view.loss
+  local how = guard(t.patroni, { verb = "POST", count = loss.bytes or 0,
+    unit = "bytes of WAL that only the primary has: " .. judge.loss_text(loss),
+    sample = { ("%s becomes the leader"):format(to.name) },
+    note = p.mode .. ", by Patroni", ask = p.mode == "emergency"
+      and tostring(loss.bytes or "unknown") or from.name })
+  if how == "approve" and p.mode == "emergency" then
+    local ok, why = judge.loss_accepted(loss, p.max_loss)
+    if not ok then fail("%s: give max_loss=BYTES to accept it", why) end
+  end
+  local before = step("before", function() return failover.before(f, view) end)
+  local fenced = { from = t.standby:value
+    "select extract(epoch from clock_timestamp())::float8", why = "by Patroni" }
+  step("switch", {
+    probe = function() return (patroni.probe(t.patroni, to, p.promote_timeout)) end,
+    verify = function() return failover.settled(f, before) end,
+  }, function()
+    return patroni.switch(t.patroni, from, to, p.mode, p.promote_timeout)
+  end)
+  if p.mode == "planned" then loss = { bytes = 0, commits = 0, seconds = 0 } end
   return before, fenced, loss
 end
 
@@ -157,8 +189,10 @@ end
 local function report(f, view, before, fenced, loss, proof)
   local from = before.last_commit or fenced.from
   if f.p.mode == "planned" then from = math.max(from, fenced.from) end
-  log.info("bring the old primary back: opsh run postgres/rejoin")
-  return { primary = view.standby.address, timeline = before.timeline + 1,
+  log.info("%s", f.t.patroni and "Patroni brings the old primary back by itself"
+    or "bring the old primary back: opsh run postgres/rejoin")
+  return { primary = view.standby.address,
+    timeline = before.reached or before.timeline + 1,
     promoted_at = before.replayed, proof = proof.way .. " at " .. proof.address,
     lost_bytes = loss.bytes, lost_commits = loss.commits,
     lost = judge.loss_text(loss), fenced = fenced.why,
@@ -185,6 +219,8 @@ return {
     standby = { kind = "postgres", lock = false, help = "the node to promote" },
     orchestrator = { kind = { "local", "compose", "kubernetes" }, optional = true,
       reach = false, help = "what can stop the primary" },
+    patroni = { kind = "http", optional = true, reach = false,
+      help = "REST of a Patroni that manages the pair: it fences and promotes" },
     pooler = { kind = "postgres", optional = true, lock = false,
       help = "pgbouncer's admin console" },
     app = { kind = "postgres", optional = true, lock = false, reach = false,
@@ -245,8 +281,13 @@ return {
         timeline = view.standby.timeline,
         proof = proof.way .. " at " .. proof.address }
     end
-    local accepted = ask(f, view)
-    local before, fenced, loss = take_over(f, view, verdict, accepted)
+    local before, fenced, loss
+    if t.patroni then
+      before, fenced, loss = by_patroni(f, view)
+    else
+      local accepted = ask(f, view)
+      before, fenced, loss = take_over(f, view, verdict, accepted)
+    end
     local proof = lead(f, before, run)
     if proof then return report(f, view, before, fenced, loss, proof) end
   end,

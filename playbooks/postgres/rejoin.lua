@@ -91,7 +91,8 @@ return {
       rejoin.checkpoint(t.primary, p.rewind_timeout)
     end)
     local wound = step("rewind", function()
-      return rejoin.rewind(t, p, view.data)
+      local needed = rejoin.needed(t, p, view)
+      return rejoin.rewind(t, p, view.data, needed)
     end)
     step("start", { idempotent = true,
       verify = function() return rejoin.wait(t, p.slot, p.timeout) end,

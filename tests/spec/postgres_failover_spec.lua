@@ -278,7 +278,7 @@ local function becoming(list, f)
 	return f()
 end
 
-local BEFORE <const> = { system_identifier = "7", timeline = 3,
+local BEFORE <const> = { system_identifier = "7", timeline = 3, sure = true,
 	replayed = "0/5000000" }
 
 -- A standby whose pg_promote ends like this; what it was sent is in .sql.
@@ -370,6 +370,18 @@ describe("postgres promote", function()
 		eq((is { recovery = false, timeline = 4 }), true)
 		eq((is { recovery = true, timeline = 3 }), false)
 		eq((is { recovery = false, timeline = 5 }), false)
+		eq((is { recovery = false, timeline = 3 }), false)
+		eq((failover.promoted({ t = { standby = { identity = function()
+			return { recovery = false, timeline = 5 }
+		end } } }, { timeline = 3 })), true)
+		local f = { p = { promote_timeout = 0.1 }, t = { standby = {
+			identity = function() return { recovery = false, timeline = 4 } end } } }
+		eq(becoming({ false, true }, function()
+			return (failover.settled(f, BEFORE))
+		end), true)
+		eq(becoming({ false }, function()
+			return (failover.settled(f, BEFORE))
+		end), false)
 	end)
 end)
 

@@ -83,13 +83,34 @@ describe("postgres rejoin", function()
 		local got
 		local r = rejoin.rewind({ orchestrator = { exec = function(_, _, argv)
 			got = argv
-			return { stdout = "Done!" }
+			return { stdout = "", stderr = "Done!" }
 		end } }, { unit = "u", user = "r", slot = "s", source_user = "p",
-			rewind_timeout = 1 }, "/d")
+			rewind_timeout = 1 }, "/d", true)
 		eq(r.said, "Done!")
 		eq(got[5], "/d")
 		eq(got[6], "host=h port=5 user=p dbname=postgres connect_timeout=10")
 		eq(#got, 9)
+	end)
+
+	it("winds back what has something of its own, or did not end cleanly", function()
+		local function needed(state, to)
+			local o = { exec = function(_, _, argv)
+				if argv[1] == "pg_controldata" then
+					return { stdout = "Database cluster state: " .. state .. "\n" }
+				end
+				return { stdout = "", stderr = "error in WAL record at 0/10: "
+					.. "invalid record length at " .. to .. ": wanted 24" }
+			end }
+			return rejoin.needed({ orchestrator = o }, { unit = "u" },
+				{ data = "/d", parted = { lsn = "0/10", timeline = 3 } })
+		end
+		eq(needed("shut down", "0/10"), false)
+		eq(needed("shut down in recovery", "0/10"), false)
+		eq(needed("shut down", "0/50"), true)
+		eq(needed("in production", "0/10"), true)
+		eq(rejoin.needed({ orchestrator = { exec = function()
+			return { stdout = "" }
+		end } }, { unit = "u" }, { data = "/d" }), true)
 	end)
 
 	it("waits until both say so", function()

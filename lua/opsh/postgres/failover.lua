@@ -78,8 +78,10 @@ local function loss_of(f, view)
 		return { seconds = age, why = "the primary's folder can't be read: no "
 			.. "orchestrator, or no data=" }
 	end
+	-- a standby without a connection may not know its timeline yet
+	local control = datadir.read_control(f.t.orchestrator, f.p.unit, f.fence.data)
 	local got, why = datadir.unsent(f.t.orchestrator, f.p.unit, f.fence.data,
-		s.received, s.timeline)
+		s.received, math.max(s.timeline, control and control.timeline or 0))
 	if not got then return { seconds = age, why = why } end
 	local seconds = got.last and math.max(0, got.last - (s.last_commit
 		or got.first)) or 0
@@ -97,7 +99,7 @@ function M.look(f)
 	local nodes = cluster.nodes(clients, p.look)
 	local view = { mode = p.mode, primary = nodes.primary, standby = nodes.standby,
 		others = {}, orchestrated = t.orchestrator ~= nil,
-		pooled = t.pooler ~= nil, fence = M.how(f), lag_limit = p.max_lag }
+		pooled = t.pooler ~= nil, managed = t.patroni ~= nil, fence = M.how(f), lag_limit = p.max_lag }
 	for name in pairs(f.siblings) do view.others[name] = nodes[name] end
 	local data = (nodes.primary.settings or {}).data_directory
 	f.fence.data = p.data or data
@@ -227,15 +229,19 @@ end
 
 ---What the standby is, right before.
 ---@param f opsh.postgres.failover
+---@param view opsh.postgres.view
 ---@return opsh.postgres.before
-function M.before(f)
+function M.before(f, view)
 	local node = cluster.node("standby", f.t.standby, f.p.look)
 	if not node.asked then
 		error(err.new { kind = "check", message = "the standby can't be asked: "
 			.. (node.why or "?") }, 0)
 	end
-	return { system_identifier = node.system_identifier, timeline = node.timeline,
-		replayed = node.replayed, last_commit = node.last_commit }
+	-- without its connection a standby says what its last checkpoint said
+	local timeline = math.max(node.timeline, view.standby.timeline,
+		view.primary.timeline or 0)
+	return { system_identifier = node.system_identifier, timeline = timeline,
+		sure = view.primary.timeline == timeline, replayed = node.replayed, last_commit = node.last_commit }
 end
 
 ---Fence looked at once more, then promoted.
@@ -265,11 +271,23 @@ end
 function M.promoted(f, before)
 	local id = f.t.standby:identity()
 	if id.recovery then return false, "it is in recovery" end
-	if before.timeline and id.timeline ~= before.timeline + 1 then
+	local least = before.timeline + 1
+	if id.timeline < least or before.sure and id.timeline > least then
 		return false, ("it is on timeline %s, %d was expected"):format(
-			tostring(id.timeline), before.timeline + 1)
+			tostring(id.timeline), least)
 	end
+	before.reached = id.timeline
 	return true
+end
+
+---After a promotion by others: waits until it is a primary that may be written to.
+---@param f opsh.postgres.failover
+---@param before opsh.postgres.before
+---@return boolean ok, string? why
+function M.settled(f, before)
+	local done, why = promote.probe(f.t.standby, before, f.p.promote_timeout)
+	if not done then return false, why end
+	return M.promoted(f, before)
 end
 
 -- --- leading others there ------------------------------------------------------------------

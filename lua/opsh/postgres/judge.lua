@@ -16,6 +16,7 @@ local M = {}
 ---@field process? string state of the primary's process, as its orchestrator says
 ---@field orchestrated boolean there is an orchestrator that can stop the primary
 ---@field pooled boolean there is a pooler that can hold writes back
+---@field managed? boolean by Patroni, which fences and promotes
 ---@field fence "pooler"|"stop"|"both"
 ---@field lag_limit integer bytes that a planned one may have to catch up
 ---@field disk_free? number percent, on the standby
@@ -157,7 +158,7 @@ local function judge_planned(view, refuse)
 			.. "that is dead")
 		return
 	end
-	if not view.orchestrated then
+	if not view.orchestrated and not view.managed then
 		refuse "the primary has to be stopped first: give the target 'orchestrator'"
 	end
 	local found
@@ -246,8 +247,10 @@ function M.failover(view)
 	judge_identity(view, refuse)
 	judge_candidate(view, refuse, warn)
 	judge_capacity(view, refuse)
-	judge_fence(view, refuse)
-	judge_sync(view, out, warn)
+	if not view.managed then
+		judge_fence(view, refuse)
+		judge_sync(view, out, warn)
+	end
 	if view.mode == "planned" then
 		judge_planned(view, refuse)
 	else

@@ -12,6 +12,8 @@ local M = {}
 ---@class opsh.postgres.before
 ---@field system_identifier string
 ---@field timeline integer
+---@field sure? boolean the primary said so too: the next one is one higher
+---@field reached? integer timeline after it
 ---@field replayed string LSN
 
 -- Asks until it is a primary; nil when nobody said so in time.

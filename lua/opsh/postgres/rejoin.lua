@@ -10,14 +10,16 @@ local task = require "opsh.task"
 
 local M = {}
 
--- $1 folder, $2 source, the rest: lines of configuration. A server that crashed is
+-- $1 folder, $2 source (empty: not wound back), the rest: lines of configuration. A server that crashed is
 -- brought to a clean end by pg_rewind, which can't be done to a standby: the signal
 -- goes for that time only. It stands again before anything else can go wrong.
 local SCRIPT <const> = [[
-data=$1 source=$2; shift 2
-rm -f "$data/standby.signal"
-pg_rewind -D "$data" --source-server="$source" --no-sync 2>&1
-rc=$?
+data=$1 source=$2 rc=0; shift 2
+if [ -n "$source" ]; then
+	rm -f "$data/standby.signal"
+	pg_rewind -D "$data" --source-server="$source" --no-sync
+	rc=$?
+fi
 cp -p "$data/PG_VERSION" "$data/standby.signal" || exit 1
 [ $rc -eq 0 ] || exit $rc
 for line; do
@@ -141,21 +143,40 @@ function M.checkpoint(db, seconds)
 	db:exec("checkpoint", { timeout = seconds, expect = { ok = true } })
 end
 
----Winds the folder back and makes it a standby's.
+---Has the folder to be wound back? Not when it ended cleanly with nothing of its own:
+---a standby follows from there. Asked when its server is down.
+---@param t table
+---@param p table
+---@param view table
+---@return boolean
+function M.needed(t, p, view)
+	local control = datadir.read_control(t.orchestrator, p.unit, view.data)
+	local at = view.parted
+	if not at or not control or not control.state:find("^shut down") then
+		return true
+	end
+	local own = datadir.unsent(t.orchestrator, p.unit, view.data, at.lsn,
+		at.timeline)
+	return not own or own.bytes > 0
+end
+
+---Winds the folder back, where that is needed, and makes it a standby's.
 ---@param t table
 ---@param p table
 ---@param data string
+---@param needed boolean
 ---@return {said: string}
-function M.rewind(t, p, data)
+function M.rewind(t, p, data, needed)
 	local host, port = (fence.address(t.primary) or ""):match "^%[?(.-)%]?:(%d+)$"
 	local to = { host = host, port = math.tointeger(tonumber(port)) }
 	local source = ("host=%s port=%d user=%s dbname=postgres connect_timeout=10")
 		:format(to.host, to.port, p.source_user)
-	local argv = { "sh", "-c", SCRIPT, "opsh-rejoin", data, source }
+	local argv = { "sh", "-c", SCRIPT, "opsh-rejoin", data,
+		needed and source or "" }
 	table.move(M.lines(to, p), 1, 3, #argv + 1, argv)
 	local r = t.orchestrator:exec(p.unit, argv, { timeout = p.rewind_timeout,
-		expect = { status = 0, stdout = "" } })
-	return { said = r.stdout }
+		expect = { status = 0, stderr = "" } })
+	return { said = needed and r.stderr or "pg_rewind: not needed" }
 end
 
 ---Waits until the primary sees it stream, and it answers itself, in recovery.
