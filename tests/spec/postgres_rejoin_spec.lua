@@ -96,7 +96,8 @@ describe("postgres rejoin", function()
 		local function needed(state, to)
 			local o = { exec = function(_, _, argv)
 				if argv[1] == "pg_controldata" then
-					return { stdout = "Database cluster state: " .. state .. "\n" }
+					return { stdout = "Database cluster state: " .. state
+						.. "\n" }
 				end
 				return { stdout = "", stderr = "error in WAL record at 0/10: "
 					.. "invalid record length at " .. to .. ": wanted 24" }

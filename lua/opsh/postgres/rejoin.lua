@@ -10,9 +10,10 @@ local task = require "opsh.task"
 
 local M = {}
 
--- $1 folder, $2 source (empty: not wound back), the rest: lines of configuration. A server that crashed is
--- brought to a clean end by pg_rewind, which can't be done to a standby: the signal
--- goes for that time only. It stands again before anything else can go wrong.
+-- $1 folder, $2 source (empty: not wound back), the rest: lines of configuration. A
+-- server that crashed is brought to a clean end by pg_rewind, which can't be done to a
+-- standby: the signal goes for that time only. It stands again before anything else
+-- can go wrong.
 local SCRIPT <const> = [[
 data=$1 source=$2 rc=0; shift 2
 if [ -n "$source" ]; then
