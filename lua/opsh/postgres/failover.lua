@@ -99,7 +99,8 @@ function M.look(f)
 	local nodes = cluster.nodes(clients, p.look)
 	local view = { mode = p.mode, primary = nodes.primary, standby = nodes.standby,
 		others = {}, orchestrated = t.orchestrator ~= nil,
-		pooled = t.pooler ~= nil, managed = t.patroni ~= nil, fence = M.how(f), lag_limit = p.max_lag }
+		pooled = t.pooler ~= nil, managed = t.patroni ~= nil,
+		fence = M.how(f), lag_limit = p.max_lag }
 	for name in pairs(f.siblings) do view.others[name] = nodes[name] end
 	local data = (nodes.primary.settings or {}).data_directory
 	f.fence.data = p.data or data
@@ -241,7 +242,8 @@ function M.before(f, view)
 	local timeline = math.max(node.timeline, view.standby.timeline,
 		view.primary.timeline or 0)
 	return { system_identifier = node.system_identifier, timeline = timeline,
-		sure = view.primary.timeline == timeline, replayed = node.replayed, last_commit = node.last_commit }
+		sure = view.primary.timeline == timeline,
+		replayed = node.replayed, last_commit = node.last_commit }
 end
 
 ---Fence looked at once more, then promoted.
