@@ -17,9 +17,14 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS) $(UNIT_MORE)
 		$(UNIT_MORE_$*) $(EXE_LIBS) $(UNIT_LIBS_$*) -lcmocka
 
 # --- fuzz targets: build/fuzz/fuzz_X, clang's libFuzzer ------------------------
+# fuzz_X.c, or lua_fuzz.c with fuzz_X.lua (and native_X.c, where there is one).
 FUZZ_B := build/fuzz
-FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
-FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/%.c=$(FUZZ_B)/%)
+fuzz_bins = $(patsubst tests/fuzz/$(1),$(FUZZ_B)/fuzz_%,$(wildcard \
+	$(subst %,*,tests/fuzz/$(1))))
+FUZZ_C_BINS := $(call fuzz_bins,fuzz_%.c)
+FUZZ_LUA_BINS := $(call fuzz_bins,fuzz_%.lua)
+FUZZ_NATIVE_BINS := $(call fuzz_bins,native_%.c)
+FUZZ_BINS := $(FUZZ_C_BINS) $(FUZZ_LUA_BINS)
 FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS) $(PQ_CFLAGS)
@@ -39,11 +44,18 @@ $(FUZZ_B)/embedded.o: $(FUZZ_B)/embedded.c
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
 $(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJS)
-$(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o $(FUZZ_B)/libopsh.a
+$(FUZZ_B)/lua/%.o: tests/fuzz/lua_fuzz.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ,tests/fuzz/fuzz_$*.lua)
+	$(Q)$(CLANG) $(DEPFLAGS) $(FUZZ_FLAGS) -DFUZZ_NAME='"$*"' -c -o $@ $<
+$(FUZZ_C_BINS): $(FUZZ_B)/%: $(FUZZ_B)/tests/fuzz/%.o
+$(FUZZ_LUA_BINS): $(FUZZ_B)/fuzz_%: $(FUZZ_B)/lua/%.o
+$(FUZZ_NATIVE_BINS): $(FUZZ_B)/fuzz_%: $(FUZZ_B)/tests/fuzz/native_%.o
+$(FUZZ_BINS): $(FUZZ_B)/libopsh.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ $< \
-		$(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl -lssl -lcrypto \
-		-lpq -l:libpg_query.a
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ \
+		$(filter %.o,$^) $(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl \
+		-lssl -lcrypto -lpq -l:libpg_query.a
 -include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
 
 # --- the targets ------------------------------------------------------------------
