@@ -1,58 +1,8 @@
--- redis: what the specs of Redis share: clients that are closed at a test's end,
--- and the fault tools. Loaded with dofile. Owns nothing: the servers are those of
+-- redis: what the specs of Redis share: clients.lua for kind redis, and the fault
+-- tools. Loaded with dofile. Owns nothing but the tools: the servers are those of
 -- examples/stack.
-local redis = require "opsh.redis"
-local effect = require "opsh.c.effect"
-local target = require "opsh.c.target"
-local secret = require "opsh.secret"
-local url = require "run.url"
-
-local R = {}
-
--- A client for the URL; every destructive verb is let through.
-function R.open(text, opts)
-	local object = target.new { name = "cache", kind = "redis",
-		role = opts and opts.role }
-	local options = { url = text and url.parse(text, secret.value) }
-	for k, v in pairs(opts or {}) do
-		if k ~= "role" then options[k] = v end
-	end
-	object:pass("", "spec")
-	return redis.kind.connect(object, options), object
-end
-
--- One journal for all specs of the process.
-local function begin_run()
-	if package.loaded["spec.redis.run"] then return end
-	package.loaded["spec.redis.run"] = true
-	effect.begin_run(os.getenv "XDG_STATE_HOME" .. "/opsh/runs")
-end
-
--- Runs f(client, target object); closes the client whatever happens. Mode is
--- "write", or opts.mode.
-function R.with(text, opts, f)
-	local mode = opts and opts.mode or "write"
-	local own = {}
-	for k, v in pairs(opts or {}) do
-		if k ~= "mode" then own[k] = v end
-	end
-	local client, object = R.open(text, own)
-	local before = effect.mode()
-	local _ <close> = setmetatable({}, { __close = function()
-		client:close()
-		effect.mode(before)
-	end })
-	begin_run()
-	effect.mode(mode)
-	return f(client, object)
-end
-
--- A body for `it`: f on the plain server.
-function R.on(f)
-	return function()
-		return R.with(os.getenv "OPSH_REDIS_URL", nil, f)
-	end
-end
+local R = dofile "tests/lib/clients.lua"(require("opsh.redis").kind, "cache",
+	"OPSH_REDIS_URL")
 
 -- --- the fault tools ---------------------------------------------------------
 
