@@ -44,7 +44,8 @@ $(FUZZ_B)/embedded.o: $(FUZZ_B)/embedded.c
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
 $(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJS)
-$(FUZZ_B)/lua/%.o: tests/fuzz/lua_fuzz.c
+$(FUZZ_LUA_BINS:$(FUZZ_B)/fuzz_%=$(FUZZ_B)/lua/%.o): $(FUZZ_B)/lua/%.o: \
+		tests/fuzz/lua_fuzz.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,tests/fuzz/fuzz_$*.lua)
 	$(Q)$(CLANG) $(DEPFLAGS) $(FUZZ_FLAGS) -DFUZZ_NAME='"$*"' -c -o $@ $<
