@@ -116,18 +116,39 @@ int exec_which(lua_State *L);
 /* [-0, +1, m] A job that has not begun; 1 is its target. */
 struct exec_job *exec_new(lua_State *L);
 struct exec_job *exec_check(lua_State *L, int arg);
-/* [-0, +0, v] Opens files and pipes, starts the programs. */
-void exec_start(lua_State *L, struct exec_job *j, const struct exec_plan *p);
 /* TERM, then KILL; the job is done soon. Again: no effect, but `now` kills. */
 void exec_kill(struct exec_job *j, enum exec_why why, int now);
 /* KILL and reap without the loop; everything is released. */
 void exec_release(struct exec_job *j);
-/* Reads what is there (after something was taken). */
-void exec_resume(struct exec_job *j, int i);
 /* Its stdout has ended: may who took it wait for its own end? Wakes after
  * kill_after. */
 int exec_patience(struct exec_job *j);
 void exec_signal(struct exec_job *j, int sig);	/* to its groups */
+/* Something happened: is it the end? */
+void exec_look(struct exec_job *j);
+/* Looks again and again, for what no descriptor tells. */
+void exec_ask_later(struct exec_job *j);
+/* On the loop: a stage has ended; the time is over. */
+void exec_on_exit(void *stage, int events, int status);
+void exec_on_deadline(void *job);
+
+/* --- exec_start.c ------------------------------------------------------------- */
+/* [-0, +0, v] Opens files and pipes, starts the programs. */
+void exec_start(lua_State *L, struct exec_job *j, const struct exec_plan *p);
+
+/* --- exec_io.c ---------------------------------------------------------------- */
+void exec_close_fd(int *fd);	/* it is -1 then */
+void exec_wipe(struct buf *b);	/* released, too */
+void exec_out_close(struct exec_out *o);
+/* Takes what is there; 1 when the end of it is. */
+int exec_out_take(struct exec_out *o);
+size_t exec_out_left(const struct exec_out *o);	/* bytes that nobody took */
+void exec_in_close(struct exec_in *in);
+/* On the loop: the other side is ready. */
+void exec_on_out(void *out, int events, int status);
+void exec_on_in(void *job, int events, int status);
+/* Reads what is there (after something was taken). */
+void exec_resume(struct exec_job *j, int i);
 /* More for its stdin; `ends` closes it after that. 0 or -1 (memory). */
 int exec_feed(struct exec_job *j, const char *data, size_t len, int ends);
 
