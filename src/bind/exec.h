@@ -112,6 +112,11 @@ void exec_read(lua_State *L, struct exec_job *j, struct exec_plan *p,
 /* which(name [, path]) -> file or nil */
 int exec_which(lua_State *L);
 
+/* --- exec_env.c --------------------------------------------------------------- */
+/* [-0, +n, v] Options env and inherit (options at 3) as NAME=VALUE each, in
+ * j->env; p->envp points to them. j->text is scratch. */
+void exec_read_env(lua_State *L, struct exec_job *j, struct exec_plan *p);
+
 /* --- exec_job.c --------------------------------------------------------------- */
 /* [-0, +1, m] A job that has not begun; 1 is its target. */
 struct exec_job *exec_new(lua_State *L);
