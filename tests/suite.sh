@@ -76,6 +76,7 @@ slow() {
 	group fuzz 1500 nice tests/fuzz/run.sh
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
+	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 }
 
 live() {

@@ -18,12 +18,14 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 t_end() {
-	local rc=$? pid
+	local rc=$? pid dir
 	trap '' INT TERM HUP
 	for pid in $t_pids; do
 		kill -KILL "$pid" 2>/dev/null
 	done
-	[ ! -d "$t_tmp/stack" ] || "$t_stack" down "$t_tmp/stack"
+	for dir in "$t_tmp"/*/; do
+		[ ! -f "$dir.opsh-stack" ] || "$t_stack" down "$dir"
+	done
 	rm -rf -- "$t_tmp"
 	exit "$rc"
 }
