@@ -122,6 +122,7 @@ struct pg_conn {
 	struct pg_find *find;	/* owned: while opening */
 	struct pg_cancel *cancel;	/* borrowed: its work owns it */
 	struct pg_job *job;	/* borrowed */
+	struct pg_job *cancelled;	/* borrowed: the job to be cancelled */
 	struct op *idle;	/* borrowed: who waits for its end */
 	struct pg_job own;	/* greeting, cleaning */
 	double began, until, asked_at, ident_at;

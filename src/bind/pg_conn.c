@@ -11,6 +11,8 @@
 
 #include "core/mem.h"
 
+#define CANCEL_EVERY 0.1	/* seconds */
+
 struct pg_cancel {
 	PGcancel *handle;	/* owned */
 	struct pg_conn *c;	/* borrowed; NULL once it is gone */
@@ -212,10 +214,11 @@ static void job_done(struct pg_conn *c)
 {
 	struct pg_job *job = c->job;
 
-	c->job = NULL;
+	c->job = c->cancelled = NULL;
 	c->copying = 0;
 	loop_timer_free(c->kill);
-	c->kill = NULL;
+	loop_timer_free(c->step);
+	c->kill = c->step = NULL;
 	job->done(job, c, NULL);
 	if (!c->job)
 		tell_idle(c);
@@ -343,6 +346,18 @@ static void cancel_run(void *arg)
 	x->ok = PQcancel(x->handle, x->why, sizeof x->why);
 }
 
+static void send_cancel(struct pg_conn *c);
+
+static void on_again(void *arg)
+{
+	struct pg_conn *c = arg;
+
+	loop_timer_free(c->step);
+	c->step = NULL;
+	if (c->job && c->job == c->cancelled)
+		send_cancel(c);
+}
+
 static void cancel_done(void *arg, int abandoned)
 {
 	struct pg_cancel *x = arg;
@@ -357,6 +372,8 @@ static void cancel_done(void *arg, int abandoned)
 	/* one that was given back meanwhile waits for this */
 	if (c->state == PG_CLEANING && !c->job)
 		pg_unlease(c);
+	else if (c->job && c->job == c->cancelled && !c->step)
+		c->step = loop_timer_new(CANCEL_EVERY, 0, on_again, c);
 }
 
 static void on_kill(void *arg)
@@ -378,7 +395,9 @@ void pg_conn_bound(struct pg_conn *c, double grace)
 		on_kill(c);
 }
 
-void pg_conn_cancel(struct pg_conn *c, double grace)
+/* The server ignores one that comes between two statements of a pipeline: it is
+ * sent again until the job has ended. */
+static void send_cancel(struct pg_conn *c)
 {
 	struct pg_cancel *x;
 
@@ -394,6 +413,12 @@ void pg_conn_cancel(struct pg_conn *c, double grace)
 			mem_free(x);
 		}
 	}
+}
+
+void pg_conn_cancel(struct pg_conn *c, double grace)
+{
+	c->cancelled = c->job;
+	send_cancel(c);
 	pg_conn_bound(c, grace);
 }
 
