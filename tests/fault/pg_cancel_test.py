@@ -97,6 +97,15 @@ def interrupts():
 
 
 @test
+def interrupts_in_a_pipeline():
+    """A cancel that comes between two of its statements is not obeyed."""
+    for ms in range(0, 48, 6):
+        interrupted("rows, at %d ms" % ms, pg.direct(application_name="ctrl"),
+                    "for r in db:rows 'select * from %s' do end" % ENDLESS,
+                    lambda: time.sleep(ms / 1000))
+
+
+@test
 def interrupts_of_connecting():
     hole = Hole()
     try:
