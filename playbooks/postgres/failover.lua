@@ -45,11 +45,10 @@ local function ask(f, view)
   local loss = view.loss
   local nodes = { ("%s becomes the primary, at %s, timeline %d"):format(
     view.standby.address, view.standby.replayed, view.standby.timeline) }
-  local how = guard(t.standby, { verb = "SELECT", count = loss.bytes or 0,
+  local how = guard(t.standby, { verb = "pg_promote", count = loss.bytes or 0,
     unit = emergency and "bytes of WAL are lost at most: " .. judge.loss_text(loss)
       or "bytes of WAL to catch up; nothing is lost",
-    sample = nodes, note = "pg_promote, " .. p.mode .. ", fence: "
-      .. failover.how(f),
+    sample = nodes, note = p.mode .. ", fence: " .. failover.how(f),
     ask = emergency and tostring(loss.bytes or "unknown")
       or (view.primary.settings or {}).cluster_name ~= ""
       and view.primary.settings.cluster_name or "primary" })

@@ -59,9 +59,9 @@ local function ask(t, p, admin, live, kept, note)
   guard(admin, { verb = "ALTER DATABASE", count = 1, ask = live,
     sample = { ("%s -> %s"):format(live, kept) }, unit = "database replaced",
     note = note })
-  guard(admin, { verb = "SELECT", count = math.max(1, #sessions),
-    sample = sessions, unit = ("sessions on '%s' now, to be ended "
-    .. "(pg_terminate_backend), and those that come"):format(live) })
+  guard(admin, { verb = "pg_terminate_backend", count = math.max(1, #sessions),
+    sample = sessions, unit = ("sessions on '%s' now, to be ended, "
+    .. "and those that come"):format(live) })
   ask_services(t, p)
 end
 

@@ -21,11 +21,18 @@ o() {
 	rc=$?
 }
 
+# read_by ARG...: the same on a terminal, by one who types what the guards say.
+read_by() {
+	timeout -k 1 90 "$t_root/tests/lib/reader.py" "$out" "$opsh" --targets "$targets" "$@"
+	rc=$?
+	: >"$err"
+}
+
 # over VERB FROM TO ARG...: a failover from one node to the other.
 over() {
 	local verb=$1 from=$2 to=$3 data=OPSH_PG_${2^^}_DIR
 	shift 3
-	o "$verb" postgres/failover "unit=$from" "data=${!data}" silence=1s look=2s \
+	"${by:-o}" "$verb" postgres/failover "unit=$from" "data=${!data}" silence=1s look=2s \
 		fence_timeout=$fence catch_up=5s \
 		"pooler_config=$OPSH_PGBOUNCER_DATABASES" --bind "primary=$from" \
 		--bind "standby=$to" "$@"
@@ -205,8 +212,9 @@ there() {
 
 back() {
 	watched back
-	approved standby primary
-	t_is 'back: exit' "$rc" 0
+	by=read_by over run standby primary
+	t_is 'back, by one who reads what he types: exit' "$rc" 0
+	tells 'back: it was asked for by name' "*pg_promote*type 'standby' to go on*"
 	judged back 0
 	rejoin standby primary
 }

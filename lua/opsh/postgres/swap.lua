@@ -85,7 +85,7 @@ local function empty(admin, database)
 end
 
 ---Puts `new` in the place of `live`, which is `kept` from then on. Destructive,
----verbs "ALTER DATABASE" and "SELECT" (pg_terminate_backend). When it fails nothing
+---verbs "ALTER DATABASE" and "pg_terminate_backend". When it fails nothing
 ---is renamed, and `live` takes connections again.
 ---@param admin opsh.postgres.client
 ---@param live string
