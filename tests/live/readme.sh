@@ -5,7 +5,7 @@
 # scripts of examples/ for HTTP, processes and files as well.
 # shellcheck source=tests/lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
-t_up redis nginx booking
+t_up redis nginx booking postgres
 opsh=$t_root/build/release/opsh
 export XDG_STATE_HOME=$t_tmp/state
 readme=$t_root/README.md
@@ -32,9 +32,10 @@ t_ok "... the record of each read says its step" grep -rq \
 
 # The commands that begin with `opsh` in indented blocks, against our servers.
 cli set flights::UAL123 x ex 500
-export OPSH_TARGETS=$OPSH_BOOKING_TARGETS
+export OPSH_TARGETS=$OPSH_BOOKING_TARGETS PGPASSWORD=$OPSH_POSTGRES_PASSWORD
 while IFS= read -r line; do
 	line=${line//redis:\/\/localhost:6379/$OPSH_REDIS_URL}
+	line=${line//postgresql:\/\/localhost\/postgres/$OPSH_POSTGRES_URL}
 	line=${line//http:\/\/localhost:8080/$OPSH_BOOKING_GATEWAY_URL}
 	n=$((n + 1))
 	t_ok "README: $line" env PATH="$(dirname "$opsh"):$PATH" \
