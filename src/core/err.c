@@ -204,11 +204,35 @@ void err_wrap(lua_State *L, int status)
 	lua_pop(L, 1);
 }
 
+/*
+ * "opsh:opsh/m.lua:30: bad argument .." is of a C function that a module of ours
+ * called for the user: says the user's place.
+ */
+static void say_users_place(lua_State *L)
+{
+	static const char own[] = "opsh:", bad[] = ": bad argument";
+	const char *text, *rest;
+	char where[96];
+
+	if (lua_type(L, 1) != LUA_TSTRING)
+		return;
+	text = lua_tostring(L, 1);
+	rest = strstr(text, bad);
+	if (!rest || strncmp(text, own, sizeof own - 1))
+		return;
+	lx_where(L, 1, where, sizeof where);
+	if (!*where)
+		return;
+	lua_pushfstring(L, "%s%s", where, rest);
+	lua_replace(L, 1);
+}
+
 int err_msgh(lua_State *L)
 {
 	int has;
 
 	lua_settop(L, 1);
+	say_users_place(L);
 	err_wrap(L, LUA_ERRRUN);
 	if (!err_is(L, 1))
 		return 1;

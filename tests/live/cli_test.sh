@@ -292,6 +292,12 @@ targets() {
 	says 'which' '*gone *refused*'
 }
 
+misuse() {
+	o --target d=postgresql://127.0.0.1:1/x -e 'd:query(42)'
+	exits 'a wrong type' 1
+	tells 'is told with the place of the user' "*lua: -e:1: bad argument*query*"
+}
+
 protected() {
 	cat >protected.lua <<-EOT
 	return { environment = "production", protected = true,
@@ -487,7 +493,7 @@ for group in ${*:-codes_of_a_run codes_of_targets codes_of_a_change \
 	codes_of_doubt codes_of_a_lock codes_of_a_plan codes_of_the_journal \
 	codes_of_signals \
 	codes_of_the_record codes_all jsonl words scripts targets protected \
-	refused commands places two_at_once}
+	misuse refused commands places two_at_once}
 do
 	"$group"
 done
