@@ -83,14 +83,14 @@ live() {
 	group live 1500 tests/live/all.sh
 	group lock 400 tests/live/lock.sh
 	group resume 180 tests/live/resume.sh
-	group failover 600 tests/live/failover.sh
-	group failover-patroni 300 tests/live/failover_patroni.sh
 }
 
 systems() {
 	group kubernetes 1500 tests/live/kubernetes.sh
 	group services 600 tests/live/services.sh
 	group rabbitmq 400 tests/live/rabbitmq.sh
+	group failover 600 tests/live/failover.sh
+	group failover-patroni 300 tests/live/failover_patroni.sh
 }
 
 group check 600 tests/check.sh
