@@ -68,7 +68,7 @@ pair() {
 specs() {
 	spec spec 900 "" asan 0
 	spec spec-gc 1500 gc test 0
-	spec spec-alloc 1800 alloc asan 9
+	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 }
 
 # A tenth of a second more or less is nothing to these.
@@ -76,7 +76,7 @@ slow() {
 	group fuzz 1500 nice tests/fuzz/run.sh
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
-	group stack-kafka 500 tests/lib/stack_kafka_test.sh
+	spec spec-alloc 1800 alloc asan 9
 }
 
 live() {
