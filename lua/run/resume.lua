@@ -211,7 +211,7 @@ function resume.steps(past)
 				fail.raise { kind = "check", message = ("step '%s' wrote, and "
 					.. "its result could not be recorded: it can't be resumed "
 					.. "past it"):format(name) }
-			elseif values then
+			elseif values and not (opts.again and record.writes == 0) then
 				effect.record("step", { name = name, state = "reused",
 					of = record.seq })
 				require("opsh.c.term").write(2, ("done before  %s\n")

@@ -9,7 +9,8 @@ local session = require "run.session"
 local task = require "opsh.task"
 
 local OPTIONS = { verify = "function", undo = "function", probe = "function",
-	retry = "table", timeout = "number", idempotent = "boolean" }
+	retry = "table", timeout = "number", idempotent = "boolean",
+	again = "boolean" }
 local RETRY = { attempts = "number", delay = "number", factor = "number",
 	max_delay = "number" }
 
@@ -172,9 +173,10 @@ end
 ---a plan. retry: only failures known not applied, and only of the outside.
 ---probe(error) -> true applied | false not | nil unknown. undo(result...): when
 ---a later step fails. timeout: seconds. idempotent: running it again does no
----harm, so a resumed run does when its outcome is in doubt.
+---harm, so a resumed run does when its outcome is in doubt. again: it only looks, and
+---a resumed run looks again; one that wrote is not run again for that.
 ---@param name string
----@param opts? {verify?: function, undo?: function, probe?: function, retry?: {attempts: integer, delay?: number, factor?: number, max_delay?: number}, timeout?: number, idempotent?: boolean}
+---@param opts? {verify?: function, undo?: function, probe?: function, retry?: {attempts: integer, delay?: number, factor?: number, max_delay?: number}, timeout?: number, idempotent?: boolean, again?: boolean}
 ---@param fn function
 ---@return any ... fn's results
 return function(name, opts, fn)

@@ -126,7 +126,7 @@ return {
   },
   run = function(t, p)
     local sessions, c
-    step("look", function()
+    step("look", { again = true }, function()
       sessions = activity.sessions(t.db)
       c = activity.connections(t.db)
       return { sessions = #sessions }

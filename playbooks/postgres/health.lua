@@ -40,7 +40,7 @@ return {
   },
   run = function(t, p)
     local id, rows
-    step("look", function()
+    step("look", { again = true }, function()
       id = t.db:identity()
       rows = health.look(t.db, {
         connections = { p.connections, math.max(p.connections, 95) },

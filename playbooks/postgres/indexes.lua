@@ -70,7 +70,7 @@ return {
   },
   run = function(t, p)
     local db, found = t.db, {}
-    step("look", function()
+    step("look", { again = true }, function()
       found.missing = indexes.missing(db, p.seq_scans, p.seq_rows)
       found.unused = indexes.unused(db, p.scans, p.min_bytes)
       found.duplicates = indexes.duplicates(db)

@@ -39,7 +39,7 @@ return {
   },
   run = function(t, p)
     local list, since
-    step("look", function()
+    step("look", { again = true }, function()
       list = statements.top(t.db, { by = p.by, limit = p.limit, calls = p.calls,
         database = not p.all and t.db:value "select current_database()" or nil })
       since = try(function()

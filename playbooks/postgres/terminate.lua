@@ -194,15 +194,11 @@ return {
   },
   run = function(t, p)
     local chosen, left
-    step("look", function()
+    step("look", { again = true }, function()
       chosen, left = find(t.db, p)
       chosen = may_end(t.db, chosen)
       return { found = #chosen }
     end)
-    if not chosen then -- resumed: what was found then is not what is there now
-      chosen, left = find(t.db, p)
-      chosen = may_end(t.db, chosen)
-    end
     tell_left(left)
     if #chosen == 0 then
       log.info("no session %s for %s or longer", p.state == "any" and "fits"

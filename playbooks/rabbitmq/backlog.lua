@@ -169,7 +169,7 @@ return {
     local limit = { above = p.warn or own.above or 1000,
       critical_above = p.critical or own.critical_above or 5000 }
     local rows, alarm
-    step("look", function()
+    step("look", { again = true }, function()
       rows, alarm = measure(mq, p, limit), alarms(mq)
       return { queues = #rows }
     end)

@@ -112,7 +112,7 @@ return {
   run = function(t, p)
     local memory = t.cache:info "memory"
     local rows
-    step("measure", function()
+    step("measure", { again = true }, function()
       rows = measure(t.cache, p)
       return { sampled = #rows }
     end)

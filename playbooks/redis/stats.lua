@@ -157,8 +157,8 @@ return {
   },
   run = function(t, p)
     local m, lives
-    step("measure", function() m = measure(t.cache, p) end)
-    step("sample", function()
+    step("measure", { again = true }, function() m = measure(t.cache, p) end)
+    step("sample", { again = true }, function()
       lives = sample.lifetimes(sample.describe(t.cache,
         (sample.keys(t.cache, p.sample))))
     end)

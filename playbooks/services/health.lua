@@ -43,7 +43,7 @@ return {
     end
     local o, kind = service.orchestrator(system, p.orchestrator)
     local rows, problem
-    step("ask", function()
+    step("ask", { again = true }, function()
       rows, problem = health.all(system, services, { timeout = p.timeout,
         slow = p.slow, certificate_days = p.certificate_days,
         orchestrator = o, kind = kind })

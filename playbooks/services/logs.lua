@@ -150,7 +150,7 @@ return {
     local names = units(t.orchestrator, kind, p)
     if p.follow then return follow(t.orchestrator, names, p) end
     local entries, all
-    step("read", function()
+    step("read", { again = true }, function()
       entries, all = collect(t.orchestrator, names, p)
       return { lines = all }
     end)

@@ -126,7 +126,7 @@ return {
       end
     end
     local rows, limits
-    step("measure", function()
+    step("measure", { again = true }, function()
       rows, limits = of_services(o, kind, units, machine)
       if not units then add(rows, of_machine(p, kind, machine)) end
       part(rows, "memory growth", growth, p, limits)

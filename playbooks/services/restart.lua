@@ -70,11 +70,10 @@ return {
     local kind = service.kind(system, t.orchestrator)
     local services = roll.resolve(system, t.orchestrator, kind, p.service)
     local before
-    step("before", function()
+    step("before", { again = true }, function()
       before = roll.look(system, t.orchestrator, services)
       return before
     end)
-    before = before or roll.look(system, t.orchestrator, services)
     ask(t, before, p)
     local watch <close> = roll.watch(system, p.watch, services[1].name)
     for n, s in ipairs(services) do

@@ -267,7 +267,7 @@ return {
   },
   run = function(_, p)
     local ctx, summary, rows
-    step("look", function()
+    step("look", { again = true }, function()
       ctx = look(p)
       return { verdict = health.verdict(ctx.rows) }
     end)
@@ -281,7 +281,7 @@ return {
       print("nothing is down: " .. health.verdict(ctx.rows))
       return
     end
-    step("why", function()
+    step("why", { again = true }, function()
       summary, rows = report(services, ctx, p)
       return summary
     end)

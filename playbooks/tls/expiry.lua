@@ -60,7 +60,7 @@ return {
   },
   run = function(_, p)
     local rows
-    step("ask", function()
+    step("ask", { again = true }, function()
       local sources, more = tls.sources(system, { only = p.only, ca = p.ca,
         addresses = p.addresses, files = p.files }), {}
       if not p.only or #p.only == 0 then ask_cluster(p, sources, more) end

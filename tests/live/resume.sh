@@ -139,6 +139,17 @@ t_is "... none matches" "$(cli --scan --pattern 'flights::*' | wc -l)" 0
 t_is "... all others are there" "$(cli dbsize)" 5000
 t_ok "... intact" o verify last
 
+# What only looks is not taken from the record.
+cat > "$t_tmp/opsh.lua" <<E3
+return { targets = { cache = "$OPSH_REDIS_URL", dead = "http://127.0.0.1:1" },
+  services = { cache = { target = "cache" }, shop = { target = "dead" } } }
+E3
+chmod 600 "$t_tmp/opsh.lua"
+out=$(o --targets "$t_tmp/opsh.lua" run services/health 2>&1); rc=$?
+t_is "health with one down: exit" "$rc" 1
+out=$(o --targets "$t_tmp/opsh.lua" resume last 2>&1); rc=$?
+t_is "... resumed: exit" "$rc" 1
+t_match "... it has looked again" "$out" "*1 of 2 down: shop*cache *up *"
 killed_at between '"state":"done"'
 (
 	"$t_stack" up "$t_tmp/stack2" redis > /dev/null
