@@ -193,6 +193,7 @@ texts() {
 }
 
 logs() {
+	local n started
 	steady
 	C stop -t 1		# nothing is written from now on
 	o 'for l in o:logs() do print(l.text) end'
@@ -216,7 +217,10 @@ logs() {
 	o 'local n = 0
 		for l in o:logs("worker", { previous = true }) do n = n + 1 last = l.text end
 		print(n > 0, last)'
-	t_is 'logs of before the last start' "$(cat "$out")" 'true	INFO worker stops'
+	n=$(D ps -q --filter label=com.docker.compose.service=worker)
+	started=$(D inspect -f '{{.State.StartedAt}}' "$n")
+	t_is 'logs of before the last start' "$(cat "$out")" "true	$(D logs -t "$n" 2>&1 |
+		awk -v s="$started" '$1 < s' | tail -n 1 | cut -d' ' -f2-)"
 	follow
 }
 
