@@ -88,6 +88,18 @@ local function room(p, folder)
   end
 end
 
+-- Of a second run within the same second too: a copy never goes into an older one.
+local function free_name(folder, data)
+  local name = folder .. "/" .. data:match "[^/]+$"
+    .. os.date "!-corrupted-%Y%m%dT%H%M%SZ"
+  local to, n = name, 1
+  while fs.exists(to) or fs.exists(to .. "-reset") do
+    n = n + 1
+    to = name .. "." .. n
+  end
+  return to
+end
+
 local function copy(p, folder, to)
   step("copy", { verify = function() return folder:same(to) end }, function()
     folder:copy(to, p.timeout)
@@ -155,9 +167,7 @@ local function rescue(t, p, data)
         .. "when that is meant", checkpoint or "?", checkpoint or "?")
     end
   end
-  local to = step("name", function()
-    return p.to .. "/" .. data:match "[^/]+$" .. os.date "!-corrupted-%Y%m%dT%H%M%SZ"
-  end)
+  local to = step("name", function() return free_name(p.to, data) end)
   local ran = step("runs", function() return folder:pid() ~= nil end)
   stop(t, p, folder)
   if is_plan() then

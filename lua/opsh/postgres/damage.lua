@@ -216,7 +216,7 @@ end
 ---@param to string
 ---@param timeout? number
 function Folder:copy(to, timeout)
-	sh.run { "cp", "-a", "--reflink=auto", "--", self.path, to,
+	sh.run { "cp", "-a", "--reflink=auto", "-T", "--", self.path, to,
 		timeout = timeout or 7200, verb = "copy",
 		expect = { status = 0, stdout = "", stderr = "" } }
 end
