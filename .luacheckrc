@@ -8,7 +8,7 @@ codes = true
 read_globals = { "try" }
 
 local user = {
-	"fail", "fs", "guard", "json", "log", "null", "progress", "secret", "sh", "show",
+	"chart", "fail", "fs", "guard", "json", "log", "null", "progress", "secret", "sh", "show",
 	"step", "system", "task", "timer", "try",
 }
 

@@ -12,6 +12,7 @@ local LAZY = {
 	task = "opsh.task", json = "opsh.json", log = "opsh.log",
 	progress = "opsh.progress", secret = "opsh.secret",
 	timer = "opsh.timer", sh = "opsh.sh", fs = "opsh.fs",
+	chart = "opsh.chart",
 }
 -- These reach the machine without a target, as a required module may: the targets
 -- file says whether it may be written to.
