@@ -16,8 +16,8 @@ flash_sale_up() {
 	kafka_serve 1 && flash_sale_topics || return 1
 	redis_serve redis server "${redis_plain[@]}" || return 1
 	for item in 101 102 103; do
-		redis_ask "$redis_port" set "inventory:$item" 10000 >/dev/null ||
-			return 1
+		redis_ask "$redis_port" mset "inventory:$item" 10000 \
+			"stock:$item" 10000 >/dev/null || return 1
 	done
 	for try in 1 2 3 4 5; do
 		# shellcheck disable=SC2046 # numbers
@@ -84,12 +84,17 @@ flash_sale_scripts() {
 				'CIRCUIT_BREAKER_SUCCESS_THRESHOLD=2' \
 				"CIRCUIT_BREAKER_BASE_TIMEOUT=${SALE_TIMEOUT:-3s}" \
 				'CIRCUIT_BREAKER_MAX_TIMEOUT=12s' \
-				'RATE_LIMIT_MAX_REQUESTS=60' 'RATE_LIMIT_WINDOW=1m' \
 				"PAYMENT_FAILURE_PERCENT=${SALE_PAYMENT_FAILURES:-10}"
+			flash_sale_limits | sed 's/^/export /'
 			printf 'exec "${0%%/*}/%s" %s\n' "$name" "${!port}"
 		} >"$stack_dir/$name.start" &&
 			chmod 700 "$stack_dir/$name.start" || return 1
 	done
+}
+
+# flash_sale_limits: settings that the targets file tells as well.
+flash_sale_limits() {
+	printf '%s\n' "RATE_LIMIT_MAX_REQUESTS=${SALE_LIMIT:-60}" 'RATE_LIMIT_WINDOW=1m'
 }
 
 flash_sale_alive() {
@@ -117,20 +122,22 @@ flash_sale_stop() {
 
 # --- what others are told -------------------------------------------------------
 
-# flash_sale_unit NAME PORT COMMAND READY [DEPENDS [FILES]]: its definition for kind local.
+# flash_sale_unit NAME PORT COMMAND READY [DEPENDS [FILES [ENV]]]: its definition for
+# kind local.
 flash_sale_unit() {
 	cat <<-LUA
 	      $1 = { port = $2, stop_timeout = 3, depends = { ${5:-} },
 	        command = { $3 }, log = $(stack_lua "$stack_dir/${6:-$1}.log"),
 	        pid = $(stack_lua "$stack_dir/${6:-$1}.pid"),
-	        ready = { $4, grace = 60 } },
+	        ready = { $4, grace = 60 }, env = { ${7:-} } },
 	LUA
 }
 
 flash_sale_units() {
 	local on='"redis", "redpanda"'
 	flash_sale_unit gateway "$sale_gateway" \
-		"$(stack_lua "$stack_dir/gateway.start")" "tcp = $sale_gateway" "$on"
+		"$(stack_lua "$stack_dir/gateway.start")" "tcp = $sale_gateway" "$on" \
+		gateway "$(flash_sale_limits | sed 's/=\(.*\)/ = "\1",/')"
 	flash_sale_unit processor "$sale_processor" \
 		"$(stack_lua "$stack_dir/processor.start")" "tcp = $sale_processor" "$on"
 	flash_sale_unit redis "$redis_port" "$(stack_lua "$redis_server"), $(

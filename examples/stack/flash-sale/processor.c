@@ -23,7 +23,8 @@ static const char TAKE[] =
 	"local said = 'sold_out' "
 	"if left >= tonumber(ARGV[1]) then "
 	"  redis.call('decrby', KEYS[1], ARGV[1]) said = 'processed' end "
-	"redis.call('set', KEYS[2], said, 'EX', 86400) return said";
+	"redis.call('set', KEYS[2], cjson.encode({status = said, item_id = ARGV[2], "
+	"quantity = tonumber(ARGV[1])}), 'EX', 86400) return said";
 
 static rd_kafka_t *consumer, *producer;
 static const char *orders, *dlq;
@@ -209,8 +210,8 @@ static const char *process(const char *id, const char *item, long quantity)
 	inventory = sale_text("inventory:%s", item);
 	status = sale_text("order_status:%s", id);
 	snprintf(amount, sizeof(amount), "%ld", quantity);
-	said = sale_redis(6, (const char *[]) { "EVAL", TAKE, "2", inventory,
-		status, amount });
+	said = sale_redis(7, (const char *[]) { "EVAL", TAKE, "2", inventory,
+		status, amount, item });
 	if (!said) {
 		why = "Redis Failure";
 	} else if (!strcmp(said, "sold_out")) {

@@ -68,6 +68,7 @@ return {
   patterns = {
     inventory = "inventory:*",
     order_status = "order_status:*",
+    stock = "stock:*",
     rate_limits = "ratelimit:*",
     orders = "orders",
     dlq = "orders-dlq",
