@@ -2,102 +2,35 @@
 -- column or two. Every cell is masked and escaped before it is measured, so a
 -- secret can't be taken apart by the layout. Returns text; writes nothing.
 local term = require "opsh.c.term"
+local value = require "opsh.table.value"
 
 local M = {}
 
 local ELLIPSIS <const> = "…"
 local MIN_WIDTH <const> = 6 -- a column narrower than this tells nothing
 local ROWS_ON_TTY <const> = 200
-local NESTED_ITEMS <const> = 20
-local NESTED_DEPTH <const> = 3
+local ROWS_AT_ONCE <const> = 1000 -- laid out together: memory for so many
+local WHOLE_LINES <const> = 200 -- of one value, in the expanded view
+local WHOLE_BYTES <const> = 65536
 local GAP <const> = "  "
 
 local OPTIONS <const> = {
-  cap = true, columns = true, style = true, width = true,
+  cap = true, columns = true, expanded = true, more = true, style = true,
+  width = true,
 }
+local EXPANDED <const> = { auto = true, off = true, on = true }
 
 -- --- values -----------------------------------------------------------------
 
-local render
+-- The shown text of a value and its width in columns: no column is wider than
+-- the screen.
+local function cell(v, width) return term.cell(value.render(v), width or nil) end
 
-local function sorted_keys(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b)
-    local ta, tb = math.type(a), math.type(b)
-    if ta and tb then return a < b end
-    if (ta == nil) ~= (tb == nil) then return ta ~= nil end
-    return tostring(a) < tostring(b)
-  end)
-  return keys
-end
-
-local function is_list(t)
-  local n = #t
-  if n == 0 then return next(t) == nil end
-  for k in pairs(t) do
-    if math.type(k) ~= "integer" or k < 1 or k > n then return false end
-  end
-  return true
-end
-
-local function has_tostring(v)
-  local mt = debug.getmetatable(v)
-  return type(mt) == "table" and mt.__tostring ~= nil
-end
-
-local function render_nested(t, depth, seen)
-  if has_tostring(t) then return tostring(t) end
-  if seen[t] or depth > NESTED_DEPTH then return "{…}" end
-  seen[t] = true
-  local parts, list = {}, is_list(t)
-  for i, k in ipairs(sorted_keys(t)) do
-    if i > NESTED_ITEMS then
-      parts[#parts + 1] = ELLIPSIS
-      break
-    end
-    local text = render(t[k], depth + 1, seen)
-    if not list then text = tostring(k) .. "=" .. text end
-    parts[#parts + 1] = text
-  end
-  seen[t] = nil
-  return "{" .. table.concat(parts, ", ") .. "}"
-end
-
--- A string that could be taken for a NULL, for nothing, or for the spaces of
--- the layout is shown in quotes.
-local function quoted(s)
-  if s == "" or s == "NULL" or s:find "^%s" or s:find "%s$" or
-      s:find '^".*"$' then
-    return '"' .. s .. '"'
-  end
-  return s
-end
-
-function render(v, depth, seen)
-  local kind = type(v)
-  if v == nil then return depth > 0 and "nil" or "" end
-  if v == term.null then return "NULL" end
-  if kind == "string" then return quoted(v) end
-  if kind == "number" or kind == "boolean" then return tostring(v) end
-  if kind == "table" then return render_nested(v, depth, seen) end
-  if has_tostring(v) then return tostring(v) end
-  return kind -- an address would differ from run to run
-end
-
--- The shown text of a value, whole, and its width in columns.
-local function cell(v) return term.cell(render(v, 0, {})) end
-
--- An object of C that stands for a table says so by its metamethods; one that
--- doesn't (a secret) is a value.
-local function has_meta(v, name)
-  local mt = type(v) == "userdata" and debug.getmetatable(v)
-  return type(mt) == "table" and mt[name] ~= nil
-end
-
-local function is_map(v)
-  if type(v) == "table" then return not has_tostring(v) end
-  return has_meta(v, "__pairs")
+-- In a row of C (of a database) nothing is NULL.
+local function field(row, key)
+  local v = row[key]
+  if v == nil and type(row) == "userdata" then return term.null end
+  return v
 end
 
 -- --- columns ----------------------------------------------------------------
@@ -138,7 +71,7 @@ local function columns_by_name(rows, shown)
       if not seen[k] then seen[k] = true end
     end
   end
-  for i, k in ipairs(sorted_keys(seen)) do
+  for i, k in ipairs(value.sorted_keys(seen)) do
     out[i] = { key = k, title = tostring(k) }
   end
   return out
@@ -159,25 +92,28 @@ local function find_columns(rows, shown, opts)
   return columns_by_name(rows, shown)
 end
 
--- Fills col.text, col.widths, col.width and col.right.
-local function measure(col, rows, shown)
-  local title, width = term.cell(col.title)
-  col.head, col.head_width = title, width
+-- Fills col.text and col.widths of rows `from` to `to`; col.width and col.right
+-- only grow and fall: rows that were laid out before keep their place.
+local function measure(col, rows, from, to, width)
+  local widest = col.width
+  if not widest then
+    col.head, col.head_width = term.cell(col.title)
+    widest, col.others, col.numbers = col.head_width, 0, 0
+  end
   col.text, col.widths = {}, {}
-  local numbers, others = 0, 0
-  for i = 1, shown do
-    local v = rows[i][col.key]
-    local text, w = cell(v)
+  for i = from, to do
+    local v = field(rows[i], col.key)
+    local text, w = cell(v, width)
     col.text[i], col.widths[i] = text, w
-    if w > width then width = w end
+    if w > widest then widest = w end
     if type(v) == "number" then
-      numbers = numbers + 1
+      col.numbers = col.numbers + 1
     elseif v ~= nil and v ~= term.null then
-      others = others + 1
+      col.others = col.others + 1
     end
   end
-  col.width = width
-  col.right = numbers > 0 and others == 0
+  col.width = widest
+  col.right = col.numbers > 0 and col.others == 0
 end
 
 -- --- layout -----------------------------------------------------------------
@@ -235,8 +171,18 @@ local function head_of(cols)
   return head, table.concat(rule, GAP)
 end
 
-local function rows_line(n, shown, noun)
-  local text = ("(%d %s%s"):format(n, noun or "row", n == 1 and "" or "s")
+local function grouped(n)
+  return (tostring(n):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
+end
+
+local function rows_line(n, shown, noun, more)
+  noun = noun or "row"
+  if more and shown < n then
+    local rest = n - shown
+    return ("… %s more %s%s (%s in all); %s"):format(grouped(rest), noun,
+      rest == 1 and "" or "s", grouped(n), more)
+  end
+  local text = ("(%d %s%s"):format(n, noun, n == 1 and "" or "s")
   if shown < n then text = ("%s, %d shown"):format(text, shown) end
   return text .. ")"
 end
@@ -246,66 +192,141 @@ local function styled(opts, name, text)
   return opts.style and term.style(name, text) or text
 end
 
--- Too many columns for the width: one line a field, a rule a row.
-local function vertical(cols, n, shown, width, opts)
+-- As much of a line as fits.
+local function beginning(line, room)
+  if not room or term.width(line) <= room then return line end
+  local part = term.cell(line, room + 1)
+  if part == line then part = term.cell(line, room) end
+  part = part:sub(1, -#ELLIPSIS - 1)
+  return part == "" and line or part
+end
+
+-- A value over as many lines as it takes, its own lines kept.
+local function whole(v, room)
+  local text = term.mask(type(v) == "string" and #v > 0
+    and not value.is_binary(v) and v or value.render(v))
+  local lines, all = {}, #text
+  if all > WHOLE_BYTES then text = text:sub(1, WHOLE_BYTES) end
+  for line in (text .. "\n"):gmatch "(.-)\r?\n" do
+    line = term.escape((line:gsub("\t", "    ")))
+    repeat
+      local part = beginning(line, room)
+      if #lines == WHOLE_LINES then
+        lines[#lines + 1] = ("… (%s bytes in all)"):format(grouped(all))
+        return lines
+      end
+      lines[#lines + 1] = part
+      line = line:sub(#part + 1)
+    until line == ""
+  end
+  if all > WHOLE_BYTES then
+    lines[#lines + 1] = ("… (%s bytes in all)"):format(grouped(all))
+  end
+  return lines
+end
+
+-- A name and its value: cut to one line, or below each other.
+local function add_field(lines, name, w, names, v, room, opts)
+  local head = pad(name, w, names) .. GAP
+  if opts.expanded ~= "on" then
+    lines[#lines + 1] = (head .. (cell(v, room))):gsub(" +$", "")
+    return
+  end
+  for _, text in ipairs(whole(v, room)) do
+    lines[#lines + 1] = (head .. text):gsub(" +$", "")
+    head = (" "):rep(names) .. GAP
+  end
+end
+
+local function name_width(names, width)
+  return width and math.min(names, math.max(MIN_WIDTH, width // 2)) or names
+end
+
+-- One line a field, a rule a row.
+local function vertical(cols, rows, from, to, width, opts)
   local lines, names = {}, 0
   for _, c in ipairs(cols) do names = math.max(names, c.head_width) end
-  names = math.min(names, math.max(MIN_WIDTH, width // 2))
-  local room = math.max(MIN_WIDTH, width - names - #GAP)
-  for i = 1, shown do
+  names = name_width(names, width)
+  local room = width and math.max(MIN_WIDTH, width - names - #GAP)
+  for i = from, to do
     lines[#lines + 1] = styled(opts, "muted", ("-- row %d --"):format(i))
     for _, c in ipairs(cols) do
       local name, w = cut(c.head, c.head_width, names)
-      local text = cut(c.text[i], c.widths[i], room)
-      lines[#lines + 1] = (pad(name, w, names) .. GAP .. text):gsub(" +$", "")
+      add_field(lines, name, w, names, field(rows[i], c.key), room, opts)
     end
   end
-  lines[#lines + 1] = rows_line(n, shown)
   return lines
 end
 
-local function format_rows(rows, n, shown, opts, width)
+local function is_vertical(cols, width, opts)
+  if opts.expanded == "on" then return true end
+  return width and not fit(cols, width) and opts.expanded ~= "off"
+end
+
+-- Some rows at a time: emit(lines) is false when nobody reads on.
+local function format_rows(rows, n, shown, opts, width, emit)
   local cols = find_columns(rows, shown, opts)
-  for _, c in ipairs(cols) do measure(c, rows, shown) end
-  if #cols == 0 then return { rows_line(n, shown) } end
-  if width and not fit(cols, width) then
-    return vertical(cols, n, shown, width, opts)
+  local down
+  for from = 1, #cols > 0 and shown or 0, ROWS_AT_ONCE do
+    local to, lines = math.min(shown, from + ROWS_AT_ONCE - 1), {}
+    for _, c in ipairs(cols) do measure(c, rows, from, to, width) end
+    if from == 1 then
+      down = is_vertical(cols, width, opts)
+      if not down then
+        local head, rule = head_of(cols)
+        lines = { styled(opts, "title", head), rule }
+      end
+    elseif not down and width then
+      fit(cols, width)
+    end
+    if down then
+      lines = vertical(cols, rows, from, to, width, opts)
+    else
+      for i = from, to do lines[#lines + 1] = line_of(cols, i) end
+    end
+    if emit(lines) == false then return end
   end
-  local head, rule = head_of(cols)
-  local lines = { styled(opts, "title", head), rule }
-  for i = 1, shown do lines[#lines + 1] = line_of(cols, i) end
-  lines[#lines + 1] = rows_line(n, shown)
-  return lines
+  emit { rows_line(n, shown, nil, opts.more) }
 end
 
 -- A list that holds anything but rows: one value a line.
-local function format_list(list, n, shown, width)
-  local lines = {}
-  for i = 1, shown do
-    local text = render(list[i], 0, {})
-    lines[i] = (term.cell(text, width or nil))
+local function format_list(list, n, shown, opts, width, emit)
+  for from = 1, shown, ROWS_AT_ONCE do
+    local lines = {}
+    for i = from, math.min(shown, from + ROWS_AT_ONCE - 1) do
+      lines[#lines + 1] = (cell(list[i], width))
+    end
+    if emit(lines) == false then return end
   end
-  lines[#lines + 1] = rows_line(n, shown, "value")
-  return lines
+  emit { rows_line(n, shown, "value", opts.more) }
 end
 
-local function format_map(map, width, cap)
-  local keys, names, shown = sorted_keys(map), 0, {}
+-- The columns of a row of C stand in their own order.
+local function map_keys(map)
+  if type(map) == "table" then return value.sorted_keys(map) end
+  local keys = {}
+  for k in pairs(map) do keys[#keys + 1] = k end
+  return keys
+end
+
+local function format_map(map, width, cap, opts)
+  local keys, names, shown = map_keys(map), 0, {}
   local n = math.min(#keys, cap)
   for i = 1, n do
-    local text, w = cell(tostring(keys[i]))
+    local text, w = cell(value.text_of(keys[i]), width)
     shown[i] = { text, w }
     names = math.max(names, w)
   end
-  if width then names = math.min(names, math.max(MIN_WIDTH, width // 2)) end
+  names = name_width(names, width)
   local lines = {}
+  local room = width and math.max(MIN_WIDTH, width - names - #GAP)
   for i = 1, n do
     local name, w = cut(shown[i][1], shown[i][2], names)
-    local room = width and math.max(MIN_WIDTH, width - names - #GAP)
-    local text = term.cell(render(map[keys[i]], 0, {}), room or nil)
-    lines[i] = (pad(name, w, names) .. GAP .. text):gsub(" +$", "")
+    add_field(lines, name, w, names, field(map, keys[i]), room, opts)
   end
-  if n < #keys then lines[n + 1] = rows_line(#keys, n, "field") end
+  if n < #keys then
+    lines[#lines + 1] = rows_line(#keys, n, "field", opts.more)
+  end
   return lines
 end
 
@@ -314,8 +335,8 @@ end
 local function check_options(opts)
   for k in pairs(opts) do
     if not OPTIONS[k] then
-      error(("unknown option '%s' (known: cap, columns, style, width)")
-        :format(tostring(k)), 3)
+      error(("unknown option '%s' (known: cap, columns, expanded, more, "
+        .. "style, width)"):format(tostring(k)), 3)
     end
   end
   local cap, width = opts.cap, opts.width
@@ -328,30 +349,33 @@ local function check_options(opts)
   if opts.columns ~= nil and type(opts.columns) ~= "table" then
     error("option 'columns' must be a list of names", 3)
   end
+  if opts.expanded ~= nil and not EXPANDED[opts.expanded] then
+    error("option 'expanded' must be 'auto', 'on' or 'off'", 3)
+  end
 end
 
 local function all_maps(list, shown)
   for i = 1, shown do
-    if not is_map(list[i]) then return false end
+    if not value.is_map(list[i]) then return false end
   end
   return true
 end
 
--- The lines of any value.
-local function lines_of(v, opts, width, cap)
-  if not has_meta(v, "__len") then
-    if not is_map(v) then
-      return { (term.cell(render(v, 0, {}), width or nil)) }
-    end
-    if type(v) == "userdata" or not is_list(v) then
-      return format_map(v, width, cap)
+-- The lines of any value, to emit.
+local function lines_of(v, opts, width, cap, emit)
+  if not value.has_meta(v, "__len") then
+    if not value.is_map(v) then return emit { (cell(v, width)) } end
+    if type(v) == "userdata" or not value.is_list(v) then
+      return emit(format_map(v, width, cap, opts))
     end
   end
   local n = #v
   local shown = math.min(n, cap)
-  if n == 0 then return { rows_line(0, 0) } end
-  if all_maps(v, shown) then return format_rows(v, n, shown, opts, width) end
-  return format_list(v, n, shown, width)
+  if n == 0 then return emit { rows_line(0, 0) } end
+  if all_maps(v, shown) then
+    return format_rows(v, n, shown, opts, width, emit)
+  end
+  format_list(v, n, shown, opts, width, emit)
 end
 
 -- Formats a result for people.
@@ -363,22 +387,39 @@ end
 --
 -- Example: term.write(1, table.format({ { key = "a", ttl = 5 } }))
 ---@param rows any
----@param opts? {columns?: (string|{key: any, title: string?})[], cap?: integer, width?: integer|false, style?: boolean}
----  columns: which, in this order (default: all, by name);
----  cap: rows shown at most (default: 200 on a terminal, else all);
----  width: columns of the screen (default: the terminal's; false: no limit);
----  style: a styled header, for term.ours (default: none, for term.write)
+---@param opts? opsh.table.options
 ---@return string text whole lines
 function M.format(rows, opts)
+  local parts = {}
   opts = opts or {}
+  check_options(opts)
+  M.each(rows, opts, function(text) parts[#parts + 1] = text end)
+  return table.concat(parts)
+end
+
+---@class opsh.table.options
+---@field columns? (string|{key: any, title: string?})[] which, in this order
+---@field cap? integer rows shown at most (default: 200 on a terminal, else all)
+---@field width? integer|false columns of the screen (default: the terminal's; false: no limit)
+---@field expanded? "auto"|"on"|"off" a line a field: when the columns don't fit;
+---always, and values are not cut; never
+---@field more? string how to see the rest, said where the cap has cut
+---@field style? boolean a styled header, for term.ours (default: none, for term.write)
+
+---As format, in pieces of whole lines: what is long takes little memory.
+---@param rows any
+---@param opts opsh.table.options
+---@param emit fun(text: string): boolean? false: no more of it
+function M.each(rows, opts, emit)
   check_options(opts)
   local tty = term.is_tty(1)
   local width = opts.width
   if width == nil then width = tty and term.columns() end
   local cap = opts.cap or (tty and ROWS_ON_TTY or math.maxinteger)
-  local lines = lines_of(rows, opts, width, cap)
-  if #lines == 0 then return "" end
-  return table.concat(lines, "\n") .. "\n"
+  lines_of(rows, opts, width, cap, function(lines)
+    if #lines == 0 then return end
+    return emit(table.concat(lines, "\n") .. "\n")
+  end)
 end
 
 return M

@@ -227,3 +227,117 @@ describe("table.format of other values", function()
     raises("option 'columns'", function() tab.format({}, { columns = "x" }) end)
   end)
 end)
+
+describe("table.format expanded", function()
+  local rows = { { id = 1, q = "select 1\n  from t" }, { id = 2, q = ("x"):rep(25) } }
+
+  it("has a line a field, and what is long or has lines is whole", function()
+    eq(lines(rows, { expanded = "on", width = 14 }), {
+      "-- row 1 --", "id  1", "q   select 1", "      from t",
+      "-- row 2 --", "id  2", "q   xxxxxxxxxx", "    xxxxxxxxxx", "    xxxxx",
+      "(2 rows)",
+    })
+    eq(lines({ a = ("y"):rep(12) }, { expanded = "on", width = 10 }),
+      { "a  yyyyyyy", "   yyyyy" })
+    eq(lines({ { a = "日本日本" } }, { expanded = "on", width = 10 }),
+      { "-- row 1 --", "a  日本日", "   本", "(1 row)" })
+  end)
+
+  it("stops after many lines of one value, and says how much it is", function()
+    local out = lines({ { a = ("x\n"):rep(100000) } },
+      { expanded = "on", width = 40 })
+    eq(#out, 203)
+    eq(out[202], "   … (200,000 bytes in all)")
+  end)
+
+  it("isn't taken when it is off", function()
+    local out = lines(rows, { expanded = "off", width = 8 })
+    eq(out[1], "id  q")
+    eq(#out, 5)
+  end)
+
+  it("refuses another word", function()
+    raises("option 'expanded' must be", tab.format, {}, { expanded = true })
+  end)
+end)
+
+describe("table.each", function()
+  it("gives whole lines in pieces, until it is told to stop", function()
+    local rows = {}
+    for i = 1, 2500 do rows[i] = { n = i, text = i == 2400 and "longer" or "a" } end
+    local parts = {}
+    tab.each(rows, { width = false }, function(text) parts[#parts + 1] = text end)
+    eq(#parts, 4)
+    for _, part in ipairs(parts) do eq(part:sub(-1), "\n") end
+    eq(select(2, table.concat(parts):gsub("\n", "")), 2503)
+    ok(parts[3]:find("2400  longer\n", 1, true))
+    local n = 0
+    tab.each(rows, { width = false }, function() n = n + 1; return false end)
+    eq(n, 1)
+    n = 0
+    tab.each({ ("x"):rep(3), "y" }, { width = false, cap = 1 },
+      function() n = n + 1; return false end)
+    eq(n, 1)
+  end)
+
+  it("says how the rest is seen", function()
+    local rows = {}
+    for i = 1, 1000000 do rows[i] = "v" end
+    local parts = {}
+    tab.each(rows, { width = false, cap = 1, more = ":set rows N" },
+      function(text) parts[#parts + 1] = text end)
+    eq(parts, { "v\n", "… 999,999 more values (1,000,000 in all); :set rows N\n" })
+  end)
+
+  it("touches only the rows that are shown", function()
+    local rows = setmetatable({}, { __index = function(_, k)
+      return k <= 3 and { n = k } or error "a row too many"
+    end, __len = function() return 1000000 end })
+    rawset(rows, 1, { n = 1 })
+    rawset(rows, 2, { n = 2 })
+    eq(#lines(rows, { cap = 2 }), 5)
+  end)
+end)
+
+describe("table.value", function()
+  local value = require "opsh.table.value"
+
+  it("tells bytes from text", function()
+    for _, s in ipairs { "", "abc", "日本", "caf\xe9", "a\tb\n", "a\27[0m" } do
+      eq(value.is_binary(s), false, s)
+    end
+    for _, s in ipairs { "\0", "a\0b", "\xff\xfe\x80\x81", "\x89PNG\r\n\x1a\n\0" } do
+      eq(value.is_binary(s), true, s)
+    end
+    eq(value.is_binary(("日"):rep(600)), false)
+    eq(lines { { v = "a\0b" }, { v = "\0" } },
+      { "v", "------------------", "\\x610062 (3 bytes)", "\\x00 (1 byte)",
+        "(2 rows)" })
+    local out = lines { ("\0"):rep(5000) }
+    ok(out[1]:find("… (5000 bytes)", 1, true), out[1])
+  end)
+
+  it("puts quotes where a text could be another value", function()
+    for _, s in ipairs { "", "nil", "NULL", "true", "false", " a", "a ", '"a"' } do
+      eq(value.ambiguous(s), true, s)
+      eq(value.render(s), '"' .. s .. '"')
+    end
+    eq(value.ambiguous "a b", false)
+    eq(value.render { "a, b", "1", 1, "x", { k = "y=z" } },
+      '{"a, b", "1", 1, x, {k="y=z"}}')
+  end)
+
+  it("goes on when a __tostring fails", function()
+    local bad = setmetatable({}, { __tostring = function() error "no" end })
+    eq(value.text_of(bad), "<table that can't be printed>")
+    eq(lines { { v = bad } }[3], "<table that can't be printed>")
+    eq(value.has_tostring(bad), true)
+    eq(value.has_tostring {}, false)
+    eq(value.is_map(bad), false)
+    eq(value.is_map {}, true)
+    eq(value.is_list { 1, 2 }, true)
+    eq(value.is_list { 1, x = 2 }, false)
+    eq(value.has_meta({}, "__len"), false)
+    eq(value.sorted_keys { b = 1, a = 1, [2] = 1, [1] = 1 }, { 1, 2, "a", "b" })
+  end)
+end)
