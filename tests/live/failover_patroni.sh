@@ -2,7 +2,9 @@
 # shellcheck disable=SC2154,SC2016 # names of test.sh and of the stack; SQL in quotes
 # failover_patroni.sh: postgres/failover on a pair that Patroni manages: refused while
 # the leader lives, planned, and after the leader's death; a prober asks both nodes each
-# 10 ms, a writer writes all the time. Last line: N passed, N failed.
+# 10 ms, a writer writes all the time; then drills with a fault at a random moment each
+# (failover_patroni_drills.py): OPSH_PATRONI_DRILLS=N of them (3). Last line: N passed,
+# N failed.
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
@@ -95,4 +97,12 @@ wait "$writer" "$prober"
 t_match 'never two that take writes' "$(tail -n 1 "$t_tmp/verdict")" \
 	'probes [1-9]*, moments 0,*'
 "$t_root/examples/stack/lib/pg-writer.sh" report "$pair" "$t_tmp/acked"
+"$t_stack" down "$t_tmp/stack"
+OPSH=$opsh "$t_here/../live/failover_patroni_drills.py" ${OPSH_DRILL_SEED:+--seed \
+	"$OPSH_DRILL_SEED"} "${OPSH_PATRONI_DRILLS:-3}" >"$t_tmp/drills" 2>&1
+cat "$t_tmp/drills"
+line=$(tail -n 1 "$t_tmp/drills")
+t_passed=$((t_passed + ${line%% *}))
+line=${line#*, }
+t_failed=$((t_failed + ${line%% *}))
 t_done

@@ -21,8 +21,12 @@ describe("postgres patroni", function()
 		eq(c.paused, false)
 		eq(patroni.member(c, "h:2").name, "b")
 		eq(patroni.member(c, "h:9"), nil)
-		eq(patroni.cluster({ get = function() return { json = json "b" } end })
-			.leader, "b")
+		c = patroni.cluster { get = function(_, path)
+			return { json = path == "/config" and { synchronous_mode = "on" }
+				or json "b" }
+		end }
+		eq(c.leader, "b")
+		eq(c.synchronous, true)
 	end)
 
 	local function refuses(c, from, to, mode, text)
@@ -41,6 +45,11 @@ describe("postgres patroni", function()
 		refuses(c, nil, b, "planned", "leader is 'a'")
 		refuses(patroni.read(json("a", { pause = true })), a, b, "planned",
 			"is paused")
+		local sync = patroni.read(json "a", { synchronous_mode = true })
+		refuses(sync, a, sync.members[2], "planned", "no synchronous standby")
+		eq(#patroni.judge(sync, nil, sync.members[2], "emergency"), 0)
+		sync.members[2].role = "sync_standby"
+		eq(#patroni.judge(sync, a, sync.members[2], "planned"), 0)
 		b.state = "start failed"
 		refuses(c, a, b, "planned", "'b' is start failed")
 	end)

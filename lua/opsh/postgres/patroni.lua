@@ -10,13 +10,17 @@ local M = {}
 ---@class opsh.postgres.patroni
 ---@field members {name: string, role: string, state: string, host: string, port: integer, timeline?: integer, lag?: integer}[]
 ---@field paused boolean nobody is promoted by it
+---@field synchronous boolean only a synchronous standby may be switched over to
 ---@field leader? string
 
----What GET /cluster says, in a common form.
+---What GET /cluster and GET /config say, in a common form.
 ---@param json table
+---@param config? table
 ---@return opsh.postgres.patroni
-function M.read(json)
-	local out = { members = {}, paused = json.pause == true }
+function M.read(json, config)
+	local mode = (config or {}).synchronous_mode
+	local out = { members = {}, paused = json.pause == true,
+		synchronous = mode == true or mode == "on" or mode == "quorum" }
 	for n, m in ipairs(json.members or {}) do
 		out.members[n] = { name = m.name, role = m.role, state = m.state,
 			host = m.host, port = math.tointeger(tonumber(m.port)),
@@ -33,7 +37,8 @@ end
 ---@param client opsh.http.client
 ---@return opsh.postgres.patroni
 function M.cluster(client)
-	return M.read(client:get("/cluster", { expect = 200, timeout = 10 }).json)
+	return M.read(client:get("/cluster", { expect = 200, timeout = 10 }).json,
+		client:get("/config", { expect = 200, timeout = 10 }).json)
 end
 
 ---The member at an address "host:port"; nil when none is there.
@@ -70,6 +75,11 @@ function M.judge(cluster, from, to, mode)
 	end
 	if to.state ~= "running" and to.state ~= "streaming" then
 		refuse("member '%s' is %s", to.name, to.state)
+	end
+	if mode == "planned" and cluster.synchronous and to.role ~= "sync_standby"
+		and to.role ~= "quorum_standby" then
+		refuse("member '%s' is no synchronous standby now (%s), and Patroni switches "
+			.. "over to no other: wait until it has caught up", to.name, to.role)
 	end
 	return out
 end
