@@ -42,7 +42,7 @@ EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
 
 # --- what there is ------------------------------------------------------------
 EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \
-	src/repl/*.c src/run/*.c)
+	src/run/*.c)
 EXE_OBJS := $(EXE_SRCS:%.c=$(B)/%.o) $(B)/embedded.o
 LIB_OBJS := $(filter-out $(B)/src/main.o,$(EXE_OBJS))
 bind_row = $(shell awk -F'"' -v n='$(1)' '/^BINDING/ { split($$1, a, \
@@ -53,7 +53,9 @@ bind_pkgs = $(call bind_row,$(1),4)
 bind_more = $(call bind_row,$(1),6)
 bind_srcs = $(sort $(wildcard src/bind/$(1).c src/bind/$(1)_*.c) \
 	$(patsubst %,src/bind/%.c,$(call bind_more,$(1))))
-BIND_SOS := $(BINDINGS:%=$(B)/lib/%.so)
+# readline is loaded by who types, and costs nobody else's start
+REPL_OBJS := $(patsubst %.c,$(B)/%.o,$(wildcard src/repl/*.c))
+BIND_SOS := $(BINDINGS:%=$(B)/lib/%.so) $(B)/lib/line.so
 LUA_FILES := $(sort $(shell find lua -type f))
 PLAYBOOKS := $(sort $(shell find playbooks -type f -name '*.lua'))
 
@@ -96,6 +98,11 @@ $(B)/lib/$(1).so: $$($(1)_OBJS)
 		$$(LIBS_$(1))
 endef
 $(foreach b,$(BINDINGS),$(eval $(call BIND_RULES,$(b))))
+
+$(B)/lib/line.so: $(REPL_OBJS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) -shared $(LDFLAGS) -o $@ $(REPL_OBJS) -lreadline
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

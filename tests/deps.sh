@@ -6,7 +6,7 @@ set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev
 libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libpq-dev libpg-query-dev
-libc6-dev"
+libreadline-dev libc6-dev"
 demo="redis-server redis-tools nginx-light openssl postgresql-15 pgbouncer"
 test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect python3-pika hyperfine tmux

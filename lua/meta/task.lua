@@ -47,6 +47,16 @@ function task.live() end
 ---@return integer label the one before
 function task.label(n) end
 
+---The task that the person at the terminal waits for: a second Ctrl-C ends the
+---grace of its `<close>` handlers. nil: none.
+---@param t? opsh.task.handle
+function task.foreground(t) end
+
+---Hands the tasks that the current one has spawned, and that still run, to its
+---parent: its own end does not wait for them any more.
+---@return opsh.task.handle[]
+function task.release() end
+
 ---Waits for it. Raises its failure.
 ---@return any ... what its function returned
 function handle:wait() end

@@ -87,6 +87,9 @@ local function draw()
   term.status(#lines > 0 and table.concat(lines, " | ") or nil)
 end
 
+-- Does it have the status line?
+function M._active() return #active > 0 end
+
 local function forget(progress)
   for i = 1, #active do
     if active[i] == progress then

@@ -76,11 +76,13 @@ local function dispatch(parsed)
 		return given_code(parsed, context)
 	elseif parsed.command then
 		return commands[parsed.command].run(context(), parsed.args)
-	elseif not require("opsh.c.term").is_tty(0) then
-		return require("run.script").stdin()
 	end
-	require("opsh.c.term").write(2, args.overview(cli.list()))
-	return 2
+	-- as bash has it: prompts need a terminal to read from and to show them on
+	local term = require "opsh.c.term"
+	if term.is_tty(0) and term.is_tty(2) then
+		return require "repl.repl".main()
+	end
+	return require("run.script").stdin()
 end
 
 ---Runs the command line; argv[0] is the program. Its result is the exit code.

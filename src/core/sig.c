@@ -18,6 +18,15 @@ static volatile sig_atomic_t pending;	/* not yet handed on */
 static int ticks;			/* deadlines and graces that run */
 static void (*volatile on_leave)(void);
 
+static struct {				/* SIGINT of a session */
+	void (*volatile cb)(void);
+	volatile sig_atomic_t waiting;	/* came, not yet taken */
+	volatile sig_atomic_t times;
+	double since;			/* written by the handler only */
+} ints;
+static void (*resize_cb)(void);
+static volatile sig_atomic_t resized;
+
 void sig_on_leave(void (*cb)(void))
 {
 	on_leave = cb;
@@ -32,20 +41,55 @@ void sig_arm_hook(void)
 			    LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
 }
 
+/* Stuck in a C function: leave. */
+static _Noreturn void leave(int sig)
+{
+	spawn_kill_all();
+	if (on_leave)
+		on_leave();
+	_exit(128 + sig);
+}
+
+static void attend(void)
+{
+	task_attention = 1;
+	sig_arm_hook();
+	loop_wake();
+}
+
+/* A person hammers: only what nobody has taken for a while counts. */
+static void on_session_int(void)
+{
+	double now = loop_now();
+
+	if (!ints.waiting) {
+		ints.times = 0;
+		ints.since = now;
+	}
+	if (++ints.times >= 3 && now - ints.since >= SIG_STUCK)
+		leave(SIGINT);
+	ints.waiting = 1;
+	attend();
+}
+
 static void on_signal(int sig)
 {
-	if (++times >= 3) {
-		/* stuck in a C function: leave */
-		spawn_kill_all();
-		if (on_leave)
-			on_leave();
-		_exit(128 + sig);
+	if (sig == SIGINT && ints.cb) {
+		on_session_int();
+		return;
 	}
+	if (++times >= 3)
+		leave(sig);
 	if (!first)
 		first = sig;
 	pending = sig;
-	task_attention = 1;
-	sig_arm_hook();
+	attend();
+}
+
+static void on_resize(int sig)
+{
+	(void)sig;
+	resized = 1;
 	loop_wake();
 }
 
@@ -86,9 +130,22 @@ int sig_caught(void)
 	return first;
 }
 
-void sig_forget(void)
+void sig_on_int(void (*cb)(void))
 {
-	first = times = pending = 0;
+	ints.waiting = 0;
+	ints.cb = cb;
+}
+
+void sig_on_resize(void (*cb)(void))
+{
+	struct sigaction sa;
+
+	resize_cb = cb;
+	memset(&sa, 0, sizeof sa);
+	sigemptyset(&sa.sa_mask);
+	sa.sa_flags = SA_RESTART;
+	sa.sa_handler = cb ? on_resize : SIG_DFL;
+	sigaction(SIGWINCH, &sa, NULL);
 }
 
 void sig_tick(int on)
@@ -125,6 +182,16 @@ void sig_poll(void)
 	pending = 0;
 	if (sig && task_root())
 		task_cancel(task_root(), why_of(sig));
+	if (ints.waiting) {
+		ints.waiting = 0;
+		if (ints.cb)
+			ints.cb();
+	}
+	if (resized) {
+		resized = 0;
+		if (resize_cb)
+			resize_cb();
+	}
 	/* a busy loop keeps the loop's timers from firing */
 	for (; task; task = task->parent) {
 		if (task->deadline_at && loop_now() >= task->deadline_at)

@@ -1,7 +1,8 @@
 /*
  * sig: SIGINT, SIGTERM, SIGHUP turned into a cancel of the root task; SIGALRM
  * as the tick for busy loops past a deadline. The handlers set flags, arm the
- * hook of the running state and wake the loop; nothing else.
+ * hook of the running state and wake the loop; nothing else. In a session
+ * SIGINT is not the root's: who takes it decides what it stops.
  */
 #ifndef OPSH_CORE_SIG_H
 #define OPSH_CORE_SIG_H
@@ -11,6 +12,13 @@ int sig_caught(void);		/* first of INT, TERM, HUP that came; 0 none */
 /* Called, in the handler, when a third Ctrl-C ends the process on the spot:
  * async-signal-safe. NULL: nothing. */
 void sig_on_leave(void (*cb)(void));
-void sig_forget(void);		/* the REPL's next line starts anew */
+/* From now on SIGINT cancels nothing by itself: cb gets it, on the loop or from
+ * the hook of a busy task; it touches no lua_State. Three of them that nobody
+ * could take, over SIG_STUCK seconds, end the process all the same. NULL: as
+ * before. */
+#define SIG_STUCK 1.0
+void sig_on_int(void (*cb)(void));
+/* The terminal's size changed; called as the above. NULL: ignored. */
+void sig_on_resize(void (*cb)(void));
 
 #endif

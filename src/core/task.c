@@ -17,8 +17,12 @@ volatile sig_atomic_t task_attention;
 lua_State *volatile task_running;
 unsigned long task_clock;
 
+#define TURN 0.001	/* seconds of tasks between two turns of the loop */
+
 static struct task *current;
 static struct task *root;
+static struct task *foreground;	/* borrowed: alive */
+static double step_at;		/* when the last step of a task began */
 static struct task *ready_first;
 static struct task **ready_last = &ready_first;
 static int live;
@@ -33,6 +37,27 @@ struct task *task_current(void)
 struct task *task_root(void)
 {
 	return root;
+}
+
+void task_set_foreground(struct task *task)
+{
+	foreground = task && task->state != TASK_DONE ? task : NULL;
+}
+
+struct task *task_foreground(void)
+{
+	return foreground;
+}
+
+struct task *task_hog(double seconds)
+{
+	struct task *task = current;
+
+	if (!task || loop_now() - step_at < seconds)
+		return NULL;
+	while (task->parent && task->parent != root)
+		task = task->parent;
+	return task->parent ? task : NULL;
 }
 
 int task_live(void)
@@ -165,6 +190,8 @@ static void task_end(lua_State *L, struct task *task, int status, int nres)
 
 	task->state = TASK_DONE;
 	task->ended = 1;
+	if (foreground == task)
+		foreground = NULL;
 	co_extra(task->co)->waiting = CO_ENDED;
 	task->status = status;
 	task->nres = nres;
@@ -365,6 +392,31 @@ static struct task *spawn(lua_State *L, int nargs, struct task *parent)
 	return task;
 }
 
+int task_release_children(lua_State *L)
+{
+	struct task *self = current, *to = self->parent, *child, *next;
+	int n = 0;
+
+	luaL_checkstack(L, 3, "release");
+	lua_newtable(L);
+	for (child = self->children; to && child; child = next) {
+		next = child->sibling;
+		if (child->state == TASK_DONE)
+			continue;
+		lua_rawgetp(L, LUA_REGISTRYINDEX, &anchors_key);
+		lua_rawgetp(L, -1, child);
+		lua_rawseti(L, -3, ++n);
+		lua_pop(L, 1);
+		unlink_child(child);
+		self->live_children--;
+		child->parent = to;
+		child->sibling = to->children;
+		to->children = child;
+		to->live_children++;
+	}
+	return 1;
+}
+
 struct task *task_spawn(lua_State *L, int nargs)
 {
 	return spawn(L, nargs, current);
@@ -403,6 +455,7 @@ static void task_step(lua_State *L, struct task *task)
 		return;
 	}
 	task->state = TASK_RUNNING;
+	step_at = loop_now();
 	current = task;
 	status = task_resume_state(task->co, task_running, nargs, &nres);
 	current = before;
@@ -432,14 +485,17 @@ static void task_step(lua_State *L, struct task *task)
 static void turn(lua_State *L, int run_tasks, const int *until)
 {
 	lua_State *before = task_running;
-	int i = 0;
+	double began = 0;
 
 	if (task_attention)
 		sig_poll();
 	while (run_tasks && ready_first && !*until) {
 		task_step(L, ready_pop());
-		/* give the loop its turn between many ready tasks */
-		if (++i >= 1000)
+		/* give the loop its turn between many ready tasks: who types
+		 * wants to see it */
+		if (!began)
+			began = step_at;
+		else if (step_at - began > TURN)
 			break;
 	}
 	if (*until)

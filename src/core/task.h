@@ -22,6 +22,14 @@ struct task;
 struct task *task_current(void);
 /* The root of this call of task_run. */
 struct task *task_root(void);
+/* The task that the person at the terminal waits for: a second SIGINT ends the
+ * grace of its handlers, as it does for the root. NULL: none. A task that ends
+ * is it no more. */
+void task_set_foreground(struct task *task);
+struct task *task_foreground(void);
+/* The child of the root that the current task is or belongs to, when it has
+ * computed for so long without a wait; NULL else. */
+struct task *task_hog(double seconds);
 /* A small integer that children inherit: the effect room's step. */
 int task_label(const struct task *task);		/* NULL ok: 0 */
 void task_set_label(struct task *task, int label);

@@ -125,12 +125,11 @@ void task_cancel(struct task *task, enum cancel_why why)
 
 	if (task->state == TASK_DONE)
 		return;
-	if (task == task_root()) {
-		if (why >= CANCEL_INT && why < CANCEL_PIPE && task->stage)
-			hurry(task);
-		if (why > root_why)
-			root_why = why;
-	}
+	if ((task == task_root() || task == task_foreground()) &&
+	    why >= CANCEL_INT && why < CANCEL_PIPE && task->stage)
+		hurry(task);
+	if (task == task_root() && why > root_why)
+		root_why = why;
 	if (why > task->cancel)
 		task->cancel = why;
 	for (child = task->children; child; child = child->sibling)

@@ -99,6 +99,9 @@ void task_cancel_err(const struct task *task, struct err *e);
 /* [-(nargs+1), +1, m] makes a task of function and arguments; pushes its
  * userdata. */
 struct task *task_spawn(lua_State *L, int nargs);
+/* [-0, +1, m] Gives the children of the current task that live to its parent;
+ * pushes a list of them. */
+int task_release_children(lua_State *L);
 void task_set_deadline(struct task *task, double seconds);
 /* Time for handlers until the next stage; < 0: none any more. */
 void task_set_grace(struct task *task, double seconds);

@@ -297,6 +297,21 @@ static int l_task_label(lua_State *L)
 	return 1;
 }
 
+/* foreground([task]): Ctrl-C is for it; nil: for none. */
+static int l_task_foreground(lua_State *L)
+{
+	task_set_foreground(lua_isnoneornil(L, 1) ? NULL : check_task(L, 1));
+	return 0;
+}
+
+/* release() -> the tasks that the current one has spawned and that still run:
+ * they are its parent's from now on. */
+static int l_task_release(lua_State *L)
+{
+	task_check(L);
+	return task_release_children(L);
+}
+
 int luaopen_opsh_c_task(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
@@ -308,6 +323,8 @@ int luaopen_opsh_c_task(lua_State *L)
 		{ "spawn", l_task_spawn }, { "sleep", l_task_sleep },
 		{ "join", l_task_join }, { "now", l_task_now },
 		{ "live", l_task_live }, { "label", l_task_label },
+		{ "foreground", l_task_foreground },
+		{ "release", l_task_release },
 		{ NULL, NULL }
 	};
 

@@ -45,6 +45,12 @@ static struct {
 	int bol;		/* the terminal's cursor is at a line's start */
 } status = { BUF_INIT, 0, 1 };
 
+static struct {
+	const struct out_line *editor;	/* borrowed; NULL: none is edited */
+	int shown;
+	int paused;
+} edited;
+
 /* --- what the descriptors are -------------------------------------------------------- */
 
 void out_set_filter(const struct out_filter *f)
@@ -134,7 +140,8 @@ static void status_draw(void)
 	struct sink *s = &texts[OUT_STDERR].sink;
 	size_t used;
 
-	if (!status.line.len || !status.bol || s->dead || sink_pending(s))
+	if (!status.line.len || !status.bol || s->dead || sink_pending(s) ||
+	    edited.editor)
 		return;
 	escape_width(status.line.data, status.line.len, out_columns() - 1,
 		     &used);
@@ -165,6 +172,85 @@ void out_line_done(void)
 	status.bol = 1;
 }
 
+void out_echoed(void)
+{
+	if (status.drawn) {
+		status_erase();
+	} else {
+		buf_addc(&texts[OUT_STDERR].sink.queue, '\n');
+		texts[OUT_STDERR].sink.queue.bad = 0;
+	}
+	status.bol = 1;
+	sink_flush(&texts[OUT_STDERR].sink);
+}
+
+/* --- the edited line ------------------------------------------------------ */
+
+void out_edit(const char *data, size_t len)
+{
+	struct sink *s = &texts[OUT_STDERR].sink;
+
+	buf_add(&s->queue, data, len);
+	s->queue.bad = 0;
+	sink_flush(s);
+}
+
+static void hide_line(void)
+{
+	if (!edited.editor || !edited.shown)
+		return;
+	edited.editor->hide();
+	edited.shown = 0;
+	status.bol = 1;
+	sink_flush(&texts[OUT_STDERR].sink);
+}
+
+void out_show_line(void)
+{
+	if (!edited.editor || edited.shown || edited.paused)
+		return;
+	sink_flush(&texts[OUT_STDOUT].sink);
+	if (!status.bol)
+		out_edit("\n", 1);
+	edited.shown = 1;
+	edited.editor->show();
+}
+
+void out_pause_line(void)
+{
+	if (edited.paused++ || !edited.editor)
+		return;
+	hide_line();
+	edited.editor->pause();
+}
+
+void out_resume_line(void)
+{
+	if (--edited.paused || !edited.editor)
+		return;
+	edited.editor->resume();
+	out_show_line();
+}
+
+int out_line_paused(void)
+{
+	return edited.paused > 0;
+}
+
+void out_set_line(const struct out_line *line)
+{
+	if (line && status.drawn) {
+		status_erase();
+		sink_flush(&texts[OUT_STDERR].sink);
+	}
+	edited.editor = line;
+	edited.shown = line && !edited.paused;
+	if (edited.shown || !line)
+		status.bol = 1;
+	if (!line && status.line.len)
+		sink_flush_soon(&texts[OUT_STDERR].sink);
+}
+
 /* The loop wrote something: draw again what text had erased. */
 static void after_flush(void)
 {
@@ -172,6 +258,8 @@ static void after_flush(void)
 		status_draw();
 		sink_flush(&texts[OUT_STDERR].sink);
 	}
+	if (!out_pending())
+		out_show_line();
 	tell_room();
 }
 
@@ -274,6 +362,8 @@ static void put(enum out_fd fd, int ours, const char *data, size_t len)
 		status_erase();
 		sink_flush(err);
 	}
+	if (t->sink.tty)
+		hide_line();
 	before = t->sink.queue.len;
 	add(t, ours, data, len);
 	added(t, before);
@@ -281,7 +371,8 @@ static void put(enum out_fd fd, int ours, const char *data, size_t len)
 		sink_flush(&t->sink);
 	else
 		sink_flush_soon(&t->sink);
-	if (status.line.len && !status.drawn)
+	if ((status.line.len && !status.drawn) ||
+	    (edited.editor && !edited.shown))
 		sink_flush_soon(err);
 	tell_room();
 }

@@ -71,6 +71,28 @@ void out_status(const char *line);
 /* The terminal's cursor went to the start of a line by other means: the
  * person's Enter was echoed. */
 void out_line_done(void);
+/* The terminal has echoed a key: what is written next begins a line. */
+void out_echoed(void);
+
+/* A line that a person edits on the terminal (src/repl). It is taken away before
+ * any other text is written there, and drawn again after it; a question has the
+ * terminal to itself. All are called on the loop and draw by out_edit. */
+struct out_line {
+	void (*hide)(void);	/* leaves the cursor where it began */
+	void (*show)(void);	/* the cursor is at the start of a line */
+	void (*pause)(void);	/* hidden already: lets go of the terminal */
+	void (*resume)(void);	/* takes it again; show follows */
+};
+/* From now on (shown already), or NULL: it is gone, and the cursor is at the
+ * start of a line. */
+void out_set_line(const struct out_line *line);
+/* What its editor draws, on stderr's terminal: not filtered. */
+void out_edit(const char *data, size_t len);
+/* Draws it now if it is hidden: a key was pressed. */
+void out_show_line(void);
+void out_pause_line(void);	/* as often as it is resumed */
+void out_resume_line(void);
+int out_line_paused(void);	/* one that begins now waits for resume */
 
 /* `opsh.c.term`: write(fd, text), ours, style, is_tty, colour, columns, width,
  * escape, mask, cell, clock, status, prompt, null. [-0, +1, m] */

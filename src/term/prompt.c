@@ -133,6 +133,7 @@ static void leave(struct prompt_op *p, int echoed)
 			out_line_done();
 		else
 			out_ours(OUT_STDERR, "\n", 1);
+		out_resume_line();
 	}
 	ask_next();
 }
@@ -197,6 +198,7 @@ static void ask_next(void)
 
 	while (asking && tty < 0) {
 		p = (struct prompt_op *)asking;
+		out_pause_line();	/* what is edited waits */
 		if (!tty_open(p->secret)) {
 			watch = loop_watch_new(tty, on_readable, NULL);
 			if (watch && !loop_watch_set(watch, LOOP_READ)) {
@@ -208,6 +210,7 @@ static void ask_next(void)
 		}
 		unlink_op(p);
 		op_done(&p->op);
+		out_resume_line();
 	}
 }
 

@@ -18,6 +18,8 @@ local C_ROOMS = {
 -- folder -> module prefixes that it may require, and those it must not.
 local LUA_ROOMS = {
 	{ "lua/opsh/", { "opsh." } },
+	-- where the command line begins a session
+	{ "lua/run/cli.lua", { "opsh.", "run.", "repl.repl" } },
 	{ "lua/run/", { "opsh.", "run." } },
 	{ "lua/repl/", { "opsh.", "run.", "repl." } },
 	{ "lua/meta/", {} },

@@ -1,0 +1,156 @@
+-- entry: runs one entry as a task of its own, which Ctrl-C is for; shows how long
+-- it takes, then its results or its error. Owns the numbering of entries. What
+-- it spawned and still runs becomes jobs of the session.
+local chunk = require "repl.chunk"
+local session = require "run.session"
+local task = require "opsh.c.task"
+local term = require "opsh.c.term"
+
+local entry = {}
+
+local LONG = 1			-- seconds from which the time is told
+
+-- A file of this room that may not be there yet.
+local function optional(name)
+	local path = "lua/" .. name:gsub("%.", "/") .. ".lua"
+	return require("opsh.c.sys").file(path) and require(name) or nil
+end
+entry.optional = optional
+
+local function duration(seconds)
+	if seconds < 60 then return ("%.1f s"):format(seconds) end
+	return ("%d min %02d s"):format(seconds // 60, math.floor(seconds % 60))
+end
+
+local function in_progress()
+	local progress = package.loaded["opsh.progress"]
+	return progress and progress._active and progress._active()
+end
+
+-- While it runs: its time, in the status line, unless something better is there.
+local function clock(began, text)
+	local first = text:match "^%s*([^\n]*)"
+	return task.spawn(function()
+		task.sleep(LONG)
+		while true do
+			if not in_progress() then
+				term.status(("%s  %s  (Ctrl-C stops it)"):format(
+					duration(task.now() - began), first))
+			end
+			task.sleep(1)
+		end
+	end)
+end
+
+local function show(ctx, results)
+	local shown = optional "repl.show"
+	if shown then
+		return shown.values(ctx, table.unpack(results, 1, results.n))
+	end
+	if results.n > 0 then
+		session.report:result(table.unpack(results, 1, results.n))
+	end
+end
+
+---Tells an error.
+---@param ctx table
+---@param e any
+---@param text? string of the entry
+function entry.fail(ctx, e, text)
+	local err = require "opsh.c.err"
+	if err.is(e) and e.kind == "cancelled" and e.code == "SIGINT" then
+		return term.write(2, "interrupted\n")
+	end
+	local errors = optional "repl.errors"
+	if errors then return errors.show(ctx, e, text) end
+	session.report:error(e)
+end
+
+local function command(ctx, text)
+	local all = optional "repl.command"
+	if all then return all.run(ctx, text) end
+	local name = text:match "^%s*:(%a[%w_-]*)"
+	if name == "quit" or name == "q" then
+		ctx.quit(0)
+	elseif name == "help" then
+		term.write(1, require("opsh.c.sys").file "lua/help/repl.md")
+	else
+		require("run.fail").usage("there is no command ':%s'", name)
+	end
+end
+
+-- What is to be run, as a function; raises usage.
+local function compile(ctx, text)
+	if text:find "^%s*:%a" then
+		return function() command(ctx, text) end
+	end
+	local run, why = chunk.compile(text, "=entry " .. ctx.entry, ctx.env)
+	if not run then
+		require("run.fail").raise { kind = "usage", message = why == "more"
+			and "the entry is not whole" or why }
+	end
+	return run
+end
+
+local function record(ctx, text)
+	local history = require "repl.history"
+	local _, why = history.keeps(text, term.mask)
+	local ok, e = pcall(require("opsh.c.effect").record, "entry", {
+		n = ctx.entry, text = why == "secret"
+			and "(left out: it may hold a secret)" or text })
+	if not ok and not ctx.unrecorded then
+		ctx.unrecorded = true
+		require("opsh.log").warn(("entries are not recorded: %s"):format(
+			require("run.fail").text(e)))
+	end
+end
+
+-- How a job ended, above the line that is edited.
+local function ended(ctx)
+	return function(job, e)
+		local err = require "opsh.c.err"
+		if e == nil then
+			term.write(2, ("job %d is done after %s\n"):format(job.id,
+				duration(task.now() - job.began)))
+		elseif err.is(e) and e.kind == "cancelled" then
+			term.write(2, ("job %d was cancelled\n"):format(job.id))
+		else
+			term.write(2, ("job %d failed:\n"):format(job.id))
+			entry.fail(ctx, e, job.text)
+		end
+	end
+end
+
+---Runs an entry. Returns when it has ended, whatever it ended with; raises only
+---when the session itself is to end.
+---@param ctx table
+---@param text string
+---@return boolean ok
+function entry.run(ctx, text)
+	ctx.entry = ctx.entry + 1
+	ctx.entries[ctx.entry] = text
+	record(ctx, text)
+	local began, released = task.now(), {}
+	local handle = task.spawn(function()
+		local run = compile(ctx, text)
+		show(ctx, table.pack(run()))
+		released = task.release()
+	end)
+	task.foreground(handle)
+	local ticker = clock(began, text)
+	local ok, e = pcall(handle.wait, handle)
+	task.foreground(nil)
+	ticker:cancel()
+	if not in_progress() then term.status(nil) end
+	ctx.jobs:add(released, ctx.entry, text, ended(ctx))
+	if session.exit then return ok end
+	if not ok then entry.fail(ctx, e, text) end
+	local took = task.now() - began
+	if took >= LONG then
+		term.ours(2, term.style("muted", ("(%s)"):format(duration(took)), 2)
+			.. "\n")
+	end
+	return ok
+end
+
+return entry

@@ -1,0 +1,503 @@
+/*
+ * line: readline's callback interface on our loop and our terminal. The only
+ * file that includes readline. Owns its state; what it draws goes through
+ * out_edit, what is typed comes from tty.c in pieces that never make it wait.
+ * Must not let readline handle signals, settings of the terminal or completion.
+ */
+#include "repl/line.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+#include <readline/readline.h>
+
+#include "core/loop.h"
+#include "core/mem.h"
+#include "repl/tty.h"
+#include "term/out.h"
+
+#define ABORT 0x07		/* what a key that asks for more is told */
+#define CTRL_Z 0x1a
+
+static struct {
+	int ready;
+	int open;		/* the library edits a line */
+	int again;
+	void (*event)(enum line_event ev);	/* NULL: nobody waits */
+	enum line_event came;
+	char *text;		/* owned, from readline: the accepted line */
+	char *prompt;		/* owned */
+	char *initial;		/* owned; set while the start waits */
+	struct loop_watch *watch;	/* owned */
+	struct loop_timer *timer;	/* owned: for the rest of a key */
+	FILE *in, *out;		/* owned */
+	const char *keys;	/* borrowed: what the library reads now */
+	size_t nkeys;
+} line;
+
+static void feed(void);
+
+/* --- its streams ---------------------------------------------------------- */
+
+static ssize_t draw(void *cookie, const char *data, size_t len)
+{
+	(void)cookie;
+	out_edit(data, len);
+	return (ssize_t)len;
+}
+
+static int next_key(FILE *in)
+{
+	(void)in;
+	if (!line.nkeys)
+		return ABORT;
+	line.nkeys--;
+	return (unsigned char)*line.keys++;
+}
+
+static int has_key(void)
+{
+	return line.nkeys > 0;
+}
+
+/* --- events --------------------------------------------------------------- */
+
+static void tell(enum line_event ev)
+{
+	void (*event)(enum line_event) = line.event;
+
+	line.came = ev;
+	line.event = NULL;
+	if (line.watch)
+		loop_watch_set(line.watch, 0);
+	loop_timer_free(line.timer);
+	line.timer = NULL;
+	if (event)
+		event(ev);
+}
+
+/* The library lets go of the line; the cursor is at the start of a line. */
+static void close_line(void)
+{
+	line.open = 0;
+	rl_callback_handler_remove();
+	fflush(line.out);
+	tty_cooked();
+	out_set_line(NULL);
+}
+
+static void on_line(char *text)
+{
+	free(line.text);
+	line.text = text;
+	if (!text)
+		fputs("\n", line.out);
+	close_line();
+	line.came = text ? LINE_TEXT : LINE_EOF;
+}
+
+static int on_tab(int count, int key)
+{
+	(void)count;
+	(void)key;
+	line.again = rl_last_func == on_tab;
+	line.came = LINE_COMPLETE;
+	return 0;
+}
+
+static void suspended(void)
+{
+	out_show_line();
+	tty_cooked();
+	fflush(line.out);
+	out_flush();
+	kill(0, SIGSTOP);
+	tty_raw();
+	rl_reset_screen_size();
+	rl_forced_update_display();
+	fflush(line.out);
+}
+
+static int on_suspend(int count, int key)
+{
+	(void)count;
+	(void)key;
+	suspended();
+	return 0;
+}
+
+/* --- what out asks for ---------------------------------------------------- */
+
+static void hide(void)
+{
+	rl_clear_visible_line();
+	fflush(line.out);
+}
+
+static void show(void)
+{
+	rl_on_new_line();
+	rl_redisplay();
+	fflush(line.out);
+}
+
+static void let_go(void)
+{
+	if (line.watch)
+		loop_watch_set(line.watch, 0);
+	tty_cooked();
+}
+
+/* Begins the line: from here the library edits it. */
+static void begin(void)
+{
+	rl_reset_screen_size();
+	rl_callback_handler_install(line.prompt, on_line);
+	line.open = 1;
+	if (line.initial && *line.initial) {
+		rl_insert_text(line.initial);
+		rl_redisplay();
+	}
+	free(line.initial);
+	line.initial = NULL;
+	fflush(line.out);
+}
+
+static void take_again(void)
+{
+	tty_raw();
+	if (!line.open) {
+		begin();
+		hide();		/* show comes next */
+	}
+	if (line.event && line.watch)
+		loop_watch_set(line.watch, LOOP_READ);
+}
+
+static const struct out_line hooks = { hide, show, let_go, take_again };
+
+/* --- input ---------------------------------------------------------------- */
+
+/* The library takes the keys; ends early with an event. */
+static void feed_keys(const char *data, size_t len)
+{
+	line.keys = data;
+	line.nkeys = len;
+	while (line.nkeys && line.open && !line.came)
+		rl_callback_read_char();
+	line.nkeys = 0;
+}
+
+static void insert_paste(const char *data, size_t len)
+{
+	char *text;
+
+	while (len && data[len - 1] == '\n')
+		len--;		/* Enter is for the person to press */
+	text = mem_memdup(data, len);
+	if (!text || !len) {
+		mem_free(text);
+		return;
+	}
+	if (rl_readline_state & (RL_STATE_ISEARCH | RL_STATE_NSEARCH |
+				 RL_STATE_NUMERICARG)) {
+		/* one line of text, typed by hand */
+		feed_keys(text, strcspn(text, "\n\t\x1b"));
+	} else {
+		rl_begin_undo_group();
+		rl_insert_text(text);
+		rl_end_undo_group();
+		rl_redisplay();
+	}
+	mem_free(text);
+}
+
+static void on_cut(void *arg)
+{
+	const char *data;
+	size_t len;
+
+	(void)arg;
+	loop_timer_free(line.timer);
+	line.timer = NULL;
+	if (!line.event || !line.open)
+		return;
+	len = tty_rest(&data);
+	line.came = LINE_NONE;
+	feed_keys(data, len);
+	feed();
+}
+
+/* Gives the library what was typed, until an event. */
+static void feed(void)
+{
+	const char *data;
+	size_t len;
+	enum tty_piece piece;
+
+	while (line.open && !line.came &&
+	       (piece = tty_next(&data, &len)) != TTY_NONE) {
+		if (piece == TTY_KEYS)
+			feed_keys(data, len);
+		else
+			insert_paste(data, len);
+	}
+	fflush(line.out);
+	if (line.came)
+		tell(line.came);
+	else if (tty_cut() && !line.timer)
+		line.timer = loop_timer_new(TTY_KEY_WAIT, 0, on_cut, NULL);
+}
+
+static void on_readable(void *arg, int events, int status)
+{
+	(void)arg;
+	(void)events;
+	(void)status;
+	loop_timer_free(line.timer);
+	line.timer = NULL;
+	out_show_line();
+	if (tty_fill() < 0) {
+		line_stop();
+		tell(LINE_GONE);
+		return;
+	}
+	feed();
+}
+
+int line_interrupt(void)
+{
+	if (!line.event)
+		return 0;
+	tty_drop();
+	if (line.open) {
+		out_show_line();
+		rl_callback_sigcleanup();
+		rl_free_line_state();
+		rl_point = rl_end;	/* the last row of a long line */
+		rl_redisplay();
+		fputs("^C\n", line.out);
+		rl_replace_line("", 1);
+		close_line();
+	}
+	tell(LINE_INT);
+	return 1;
+}
+
+void line_resize(void)
+{
+	if (!line.ready)
+		return;
+	if (!line.open) {
+		rl_reset_screen_size();
+		return;
+	}
+	out_show_line();
+	rl_resize_terminal();
+	fflush(line.out);
+}
+
+/* --- start and end -------------------------------------------------------- */
+
+/* The library measures characters by the locale; ours are UTF-8 everywhere. */
+static void init_locale(void)
+{
+	char *before = getenv("LC_ALL");
+
+	if (setlocale(LC_CTYPE, "") &&
+	    !strcmp(nl_langinfo(CODESET), "UTF-8")) {
+		rl_initialize();
+		return;
+	}
+	before = before ? strdup(before) : NULL;
+	setenv("LC_ALL", "C.UTF-8", 1);
+	setlocale(LC_CTYPE, "C.UTF-8");
+	rl_initialize();
+	if (before)
+		setenv("LC_ALL", before, 1);
+	else
+		unsetenv("LC_ALL");
+	free(before);
+}
+
+static char **no_matches(const char *text, int start, int end)
+{
+	(void)text;
+	(void)start;
+	(void)end;
+	rl_attempted_completion_over = 1;
+	return NULL;
+}
+
+static void raw(int meta)
+{
+	(void)meta;
+	tty_raw();
+	rl_tty_set_echoing(1);
+}
+
+static void configure(void)
+{
+	static const char *const fixed[][2] = {
+		{ "enable-bracketed-paste", "off" },	/* tty.c does it */
+		{ "blink-matching-paren", "off" },	/* it would wait */
+		{ "revert-all-at-newline", "on" },
+		{ "convert-meta", "off" }, { "input-meta", "on" },
+		{ "output-meta", "on" }, { "enable-meta-key", "off" },
+	};
+	static const char *const maps[] = { "emacs", "vi-insert" };
+	size_t i;
+
+	for (i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
+		rl_variable_bind(fixed[i][0], fixed[i][1]);
+	for (i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+		Keymap map = rl_get_keymap_by_name(maps[i]);
+
+		rl_bind_key_in_map('\t', on_tab, map);
+		rl_bind_key_in_map(CTRL_Z, on_suspend, map);
+	}
+}
+
+const char *line_init(void)
+{
+	static const cookie_io_functions_t io = { .write = draw };
+
+	if (line.ready)
+		return NULL;
+	if (tty_open())
+		return "cannot open the terminal";
+	line.in = fopen("/dev/tty", "re");	/* for its size; never read */
+	line.out = fopencookie(NULL, "w", io);
+	if (!line.in || !line.out)
+		return "cannot open the terminal";
+	setvbuf(line.out, NULL, _IOFBF, 1 << 16);
+	rl_instream = line.in;
+	rl_outstream = line.out;
+	rl_readline_name = "opsh";
+	rl_catch_signals = 0;
+	rl_catch_sigwinch = 0;
+	rl_change_environment = 0;
+	rl_getc_function = next_key;
+	rl_input_available_hook = has_key;
+	rl_prep_term_function = raw;
+	rl_deprep_term_function = NULL;
+	rl_attempted_completion_function = no_matches;
+	init_locale();
+	configure();
+	using_history();
+	line.ready = 1;
+	return NULL;
+}
+
+void line_stop(void)
+{
+	line.event = NULL;
+	if (line.open) {
+		out_show_line();
+		rl_point = rl_end;
+		rl_redisplay();
+		fputs("\n", line.out);
+		rl_callback_sigcleanup();
+		rl_free_line_state();
+		close_line();
+	} else if (line.ready) {
+		out_set_line(NULL);
+	}
+	loop_watch_free(line.watch);
+	line.watch = NULL;
+	loop_timer_free(line.timer);
+	line.timer = NULL;
+}
+
+void line_release(void)
+{
+	line_stop();
+	tty_close();
+	free(line.text);
+	free(line.prompt);
+	free(line.initial);
+	line.text = line.prompt = line.initial = NULL;
+}
+
+void line_start(const char *prompt, const char *text,
+		void (*event)(enum line_event ev))
+{
+	line.event = event;
+	line.came = LINE_NONE;
+	if (!line.watch)
+		line.watch = loop_watch_new(tty_fd(), on_readable, NULL);
+	if (!line.watch) {
+		tell(LINE_GONE);
+		return;
+	}
+	if (!line.open) {
+		free(line.prompt);
+		free(line.initial);
+		line.prompt = strdup(prompt);
+		line.initial = strdup(text);
+		line.again = 0;
+		out_settle(OUT_STDOUT);
+		out_settle(OUT_STDERR);
+		out_set_line(&hooks);
+		if (out_line_paused())
+			return;
+		begin();
+	}
+	loop_watch_set(line.watch, LOOP_READ);
+	feed();
+}
+
+int line_edited(void)
+{
+	return line.open;
+}
+
+const char *line_text(size_t *len)
+{
+	const char *text = line.open ? rl_line_buffer : line.text;
+
+	*len = text ? strlen(text) : 0;
+	return text ? text : "";
+}
+
+size_t line_cursor(void)
+{
+	return (size_t)rl_point;
+}
+
+int line_again(void)
+{
+	return line.again;
+}
+
+void line_replace(size_t from, size_t to, const char *text)
+{
+	size_t end = (size_t)rl_end;
+
+	if (!line.open || from > to || to > end)
+		return;
+	out_show_line();
+	rl_begin_undo_group();
+	rl_delete_text((int)from, (int)to);
+	rl_point = (int)from;
+	rl_insert_text(text);
+	rl_end_undo_group();
+	rl_redisplay();
+	fflush(line.out);
+}
+
+void line_remember(const char *text)
+{
+	add_history(text);
+}
+
+void line_forget(void)
+{
+	clear_history();
+}
