@@ -58,6 +58,39 @@ function term.colour(fd) end
 ---@return integer columns
 function term.columns() end
 
+---Height of the terminal; `$LINES`, or 24, where there is none.
+---
+---Example: `local height = term.lines()`
+---@return integer lines
+function term.lines() end
+
+---A program that was given the terminal.
+---@class opsh.term.lent
+local Lent = {}
+
+---Text for its stdin; waits until it was taken.
+---@param text string
+---@return boolean taken false: it reads no more
+function Lent:write(text) end
+
+---Closes its stdin and waits for its end.
+---@return {status?: integer, signal?: integer}
+function Lent:wait() end
+
+---Starts a program that has the terminal to itself until it ends: Ctrl-C goes to
+---it, what is written here meanwhile waits (as do questions), and afterwards the
+---terminal is as it was. Other tasks go on. `<close>` ends it. Without `stdin` it
+---reads the terminal. It passes no boundary: for programs that the runner itself
+---needs (a pager, an editor).
+---
+---Raises io: there is no such program, or no terminal; usage: it is lent already.
+---
+---Example: `local less <close> = term.lend({ "less" }, { stdin = true })`
+---@param argv string[] program and arguments
+---@param opts? {stdin?: boolean} a pipe to its stdin, for write
+---@return opsh.term.lent program
+function term.lend(argv, opts) end
+
 ---Columns that the escaped form of a text takes.
 ---
 ---Example: `term.width("日本") --> 4`

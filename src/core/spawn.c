@@ -182,6 +182,8 @@ static int set_files(posix_spawn_file_actions_t *fa, const struct spawn *s)
 {
 	int i, code = 0;
 
+	if (s->tty > 0)
+		code = posix_spawn_file_actions_addtcsetpgrp_np(fa, s->tty);
 	for (i = 0; i < 3 && !code; i++) {
 		if (s->fds[i] >= 0)
 			code = posix_spawn_file_actions_adddup2(fa, s->fds[i],

@@ -20,6 +20,8 @@ struct spawn {
 	int fds[3];		/* become 0, 1, 2; below 0: /dev/null */
 	int session;		/* a session of its own: no terminal; else a
 				   process group */
+	int tty;		/* above 0: the terminal whose foreground
+				   group it is from its start */
 };
 
 /* 0, or errno. The program leads its group: kill(-*pid, ..). */

@@ -83,19 +83,38 @@ int out_dead(enum out_fd fd)
 	return texts[fd].sink.dead;
 }
 
-int out_columns(void)
+static int get_size(struct winsize *ws)
 {
-	const char *env = getenv("COLUMNS");
-	struct winsize ws;
-	long n;
 	int i;
 
 	for (i = 0; i < 2; i++)
-		if (texts[i].sink.tty && !ioctl(texts[i].sink.fd, TIOCGWINSZ, &ws) &&
-		    ws.ws_col)
-			return ws.ws_col;
-	n = env ? strtol(env, NULL, 10) : 0;
-	return n > 0 && n <= 10000 ? (int)n : 80;
+		if (texts[i].sink.tty &&
+		    !ioctl(texts[i].sink.fd, TIOCGWINSZ, ws))
+			return 1;
+	return 0;
+}
+
+static int size_from(const char *env, int otherwise)
+{
+	long n = env ? strtol(env, NULL, 10) : 0;
+
+	return n > 0 && n <= 10000 ? (int)n : otherwise;
+}
+
+int out_columns(void)
+{
+	struct winsize ws;
+
+	return get_size(&ws) && ws.ws_col ? ws.ws_col
+					  : size_from(getenv("COLUMNS"), 80);
+}
+
+int out_lines(void)
+{
+	struct winsize ws;
+
+	return get_size(&ws) && ws.ws_row ? ws.ws_row
+					  : size_from(getenv("LINES"), 24);
 }
 
 size_t out_pending(void)
@@ -103,9 +122,14 @@ size_t out_pending(void)
 	return sink_pending(&texts[0].sink) + sink_pending(&texts[1].sink);
 }
 
+static size_t full_at(const struct sink *s)
+{
+	return s->tty ? OUT_FULL_TTY : OUT_FULL;
+}
+
 int out_full(enum out_fd fd)
 {
-	if (sink_pending(&texts[fd].sink) > OUT_FULL)
+	if (sink_pending(&texts[fd].sink) > full_at(&texts[fd].sink))
 		texts[fd].was_full = 1;
 	return texts[fd].was_full;
 }
@@ -116,7 +140,7 @@ static void tell_room(void)
 
 	for (i = 0; i < 2; i++) {
 		if (!texts[i].was_full ||
-		    sink_pending(&texts[i].sink) > OUT_FULL / 2)
+		    sink_pending(&texts[i].sink) > full_at(&texts[i].sink) / 2)
 			continue;
 		texts[i].was_full = 0;
 		if (room_cb)
@@ -261,6 +285,21 @@ static void after_flush(void)
 	if (!out_pending())
 		out_show_line();
 	tell_room();
+}
+
+static int held;
+
+void out_hold(int on)
+{
+	held = on;
+	sink_hold(on);
+	if (!on)
+		after_flush();
+}
+
+int out_held(void)
+{
+	return held;
 }
 
 void out_flush(void)

@@ -34,6 +34,7 @@ void out_set_filter(const struct out_filter *filter);
 int out_is_tty(enum out_fd fd);
 int out_colour(enum out_fd fd);		/* may styles be written? */
 int out_columns(void);			/* width of the terminal; 80 unknown */
+int out_lines(void);			/* its height; 24 unknown */
 int out_dead(enum out_fd fd);		/* errno of the write that failed; 0 */
 /* Called once when stdout turned dead. */
 void out_on_dead(void (*cb)(void));
@@ -58,9 +59,14 @@ size_t out_pending(void);	/* bytes queued, both descriptors */
 /* Should who writes there park? Each descriptor alone: a stdout that nobody
  * reads stops no one who talks on stderr. */
 #define OUT_FULL (1024 * 1024)
+#define OUT_FULL_TTY (64 * 1024)	/* Ctrl-C is to stop what is printed */
 int out_full(enum out_fd fd);
 /* Called when one that was full has fallen to half of it, or turned dead. */
 void out_on_room(void (*cb)(enum out_fd fd));
+/* The terminal is lent: what is for it is queued, as far as writers go without
+ * parking; 0: it is ours again. */
+void out_hold(int on);
+int out_held(void);
 /* Blocks until all is written or the descriptor is dead, at most `seconds`;
  * half a second when a signal tells us to go. */
 void out_finish(double seconds);

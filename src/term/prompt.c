@@ -196,7 +196,7 @@ static void ask_next(void)
 {
 	struct prompt_op *p;
 
-	while (asking && tty < 0) {
+	while (asking && tty < 0 && !out_held()) {
 		p = (struct prompt_op *)asking;
 		out_pause_line();	/* what is edited waits */
 		if (!tty_open(p->secret)) {
@@ -212,6 +212,11 @@ static void ask_next(void)
 		op_done(&p->op);
 		out_resume_line();
 	}
+}
+
+void prompt_go_on(void)
+{
+	ask_next();
 }
 
 /* --- the op --------------------------------------------------------------- */

@@ -10,6 +10,9 @@
  * ask (stdin or stderr is no terminal, or CI is set). [-0, +1, v] */
 int prompt_lua(lua_State *L);
 
+/* The terminal is ours again: asks what was to be asked meanwhile. */
+void prompt_go_on(void);
+
 /* Gives the terminal its settings back, for a process that leaves at once.
  * Async-signal-safe; nothing to do when no prompt is open. */
 void prompt_restore(void);

@@ -29,6 +29,7 @@ static int gate = -1;
 static struct loop_watch *gate_watch;	/* owned */
 static struct loop_timer *timer;	/* owned: the next turn's flush */
 static struct sink *known[2];		/* borrowed */
+static int held;			/* the terminal is somebody else's */
 
 static void sink_try(struct sink *s);
 
@@ -211,7 +212,9 @@ static void wait_no_more(struct sink *s)
 
 static void sink_try(struct sink *s)
 {
-	if (write_all(s) < 0)
+	if (held && s->tty)
+		wait_no_more(s);
+	else if (write_all(s) < 0)
 		wait_for_room(s);
 	else
 		wait_no_more(s);
@@ -225,6 +228,16 @@ void sink_flush(struct sink *s)
 {
 	if (s->waits == WAITS_NO)
 		sink_try(s);
+}
+
+void sink_hold(int on)
+{
+	int i;
+
+	held = on;
+	for (i = 0; i < 2 && !on; i++)
+		if (known[i])
+			sink_flush(known[i]);
 }
 
 void sink_flush_soon(struct sink *s)

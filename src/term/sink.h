@@ -35,6 +35,8 @@ void sink_release(struct sink *s);
 size_t sink_pending(const struct sink *s);
 /* Writes what doesn't block; the rest goes out as the loop turns. */
 void sink_flush(struct sink *s);
+/* Terminals are written to no more, what comes is queued; 0: again. */
+void sink_hold(int on);
 /* Flushes at the loop's next turn. */
 void sink_flush_soon(struct sink *s);
 /* Waits, without the loop, until all is written, dead, or loop_now() is past

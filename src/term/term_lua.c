@@ -17,6 +17,7 @@
 #include "core/op.h"
 #include "core/task.h"
 #include "term/escape.h"
+#include "term/lend.h"
 #include "term/prompt.h"
 
 #define SCRATCH_KEEP (256 * 1024)
@@ -316,6 +317,13 @@ static int l_term_columns(lua_State *L)
 	return 1;
 }
 
+/* lines() -> integer */
+static int l_term_lines(lua_State *L)
+{
+	lua_pushinteger(L, out_lines());
+	return 1;
+}
+
 /* clock() -> monotonic seconds, UTC seconds since 1970 */
 static int l_term_clock(lua_State *L)
 {
@@ -337,6 +345,8 @@ int luaopen_opsh_c_term(lua_State *L)
 		{ "escape", l_term_escape },
 		{ "flush", l_term_flush },
 		{ "is_tty", l_term_is_tty },
+		{ "lend", lend_lua },
+		{ "lines", l_term_lines },
 		{ "mask", l_term_mask },
 		{ "ours", l_term_ours },
 		{ "prompt", prompt_lua },
@@ -347,6 +357,7 @@ int luaopen_opsh_c_term(lua_State *L)
 		{ NULL, NULL }
 	};
 
+	lend_open(L);
 	lua_newtable(L);
 	lx_setfuncs(L, funcs);
 	lua_pushlightuserdata(L, NULL);
