@@ -6,13 +6,14 @@ set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev
 libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libpq-dev libpg-query-dev
-libreadline-dev libc6-dev"
-demo="redis-server redis-tools nginx-light openssl postgresql-15 pgbouncer"
-test="$demo lua5.4 libhiredis-dev libcmocka-dev redis-sentinel valgrind clang
+libreadline-dev librdkafka-dev libc6-dev"
+demo="redis-server redis-tools nginx-light openssl postgresql-15 pgbouncer
+default-jre-headless maven librdkafka-dev libhiredis-dev"
+test="$demo lua5.4 libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect python3-pika hyperfine tmux
 procps util-linux git docker.io docker-compose busybox-static rabbitmq-server
 prometheus curl containerd runc containernetworking-plugins iproute2
-patroni etcd-server python3-psycopg2 default-jre-headless maven librdkafka-dev"
+patroni etcd-server python3-psycopg2"
 
 want=""
 for group in "$@"; do

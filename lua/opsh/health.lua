@@ -246,6 +246,16 @@ function CHECK.postgres(row, client, _, opts)
 	row.detail = recovery and "answers as a standby" or "answers as a primary"
 end
 
+function CHECK.kafka(row, client, _, opts)
+	local began = task.now()
+	local id, e = try(client.identity, client, { timeout = opts.timeout })
+	if not id then return failed(row, e) end
+	row.latency_ms = math.floor((task.now() - began) * 1000 + 0.5)
+	row.state = "up"
+	row.detail = ("%d broker%s answer"):format(#id.brokers,
+		#id.brokers == 1 and "" or "s")
+end
+
 -- Ready for work is another question than alive.
 local function check_ready(row, client, def, opts)
 	local r, e = try(get, client, def.readiness, opts.timeout)

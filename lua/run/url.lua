@@ -19,6 +19,7 @@ local SCHEMES = {
 	postgres = { form = "hosts", port = 5432, many = true, hostless = true,
 		as = "postgresql" },
 	kafka = { form = "hosts", port = 9092, many = true },
+	mock = { form = "hosts", port = 9092 },
 	http = { form = "hosts", port = 80 },
 	https = { form = "hosts", port = 443, tls = true },
 	["http+unix"] = { form = "socket" },

@@ -93,7 +93,6 @@ eight() {
 	    old = { url = "$OPSH_NGINX_TLS_WRONGHOST_URL", ca = "$OPSH_NGINX_TLS_CA" },
 	    search = "http://127.0.0.1:$slow_port",
 	    billing = "$OPSH_NGINX_SILENT_URL", stock = "http://127.0.0.1:$dead",
-	    db = { kind = "kafka", url = "kafka://127.0.0.1:$dead" },
 	    orchestrator = { kind = "compose", file = "nowhere.yml",
 	      docker_host = "unix:///nowhere.sock" },
 	  },
@@ -107,7 +106,7 @@ eight() {
 	      thresholds = { slow = 0.5 } },
 	    billing = { target = "billing", health = "/health", timeout = 2 },
 	    stock = { target = "stock", health = "/health" },
-	    ledger = { target = "db" },
+	    ledger = { target = "orchestrator" },
 	  },
 	}
 	EOT
@@ -141,7 +140,7 @@ health_of_eight() {
 	says 'the silent one' '*billing down*2 s*'
 	says 'the certificate' '*old-shop down*TLS: *certificate*'
 	says 'the slow one' '*search slow 7*0.7 s, limit 0.5 s*'
-	says 'what can not be asked' "*ledger not checked *kind 'kafka'*"
+	says 'what can not be asked' "*ledger not checked *kind 'compose'*"
 	tells 'the dead orchestrator' '*orchestrator does not answer*'
 	tells 'what to run next' '*opsh run services/triage*'
 	o run services/health --targets eight.lua timeout=1 --output jsonl

@@ -101,7 +101,11 @@ describe("opsh.health.all", function()
 		db = { target = "p" }, gone = { target = "p" }, worker = {},
 		cache = { target = "r" }, bare = { target = "a" },
 		books = { target = "q" },
+		log = { target = "k" },
 	}, { a = { client = http(answers) }, p = { kind = "kafka", absent = true },
+		k = { kind = "kafka", client = { identity = function()
+			return { brokers = { {}, {}, {} } }
+		end } },
 		q = { kind = "postgres", client = { value = function() return false end } },
 		r = { kind = "redis", client = { ping = function() return "PONG" end } } })
 	local status = { row("db", "running"), row("gone", "exited",
@@ -125,6 +129,8 @@ describe("opsh.health.all", function()
 		eq(by.db.state, "not checked")
 		eq(by.db.detail, "kind 'kafka' is not in this build")
 		eq(by.books.state, "up")
+		eq(by.log.state, "up")
+		eq(by.log.detail, "3 brokers answer")
 		eq(by.books.detail, "answers as a primary")
 		eq(by.db.container, "running")
 		eq(by.gone.state, "down")
@@ -135,10 +141,10 @@ describe("opsh.health.all", function()
 		eq(by.fine.container, "1 of 2 ready: CrashLoopBackOff")
 		eq(by.bare.detail, "answers 404 (no health path is set)")
 		eq(order, { "down", "down", "down", "degraded", "degraded", "slow",
-			"not checked", "up", "up", "up", "up" })
-		eq(health.verdict(rows), "3 of 11 down: cert, dead, gone · 2 degraded: "
+			"not checked", "up", "up", "up", "up", "up" })
+		eq(health.verdict(rows), "3 of 12 down: cert, dead, gone · 2 degraded: "
 			.. "fine, warm · 1 slow: lame · 1 not checked: db")
-		eq(#health.of(rows, "up", "slow"), 5)
+		eq(#health.of(rows, "up", "slow"), 6)
 		ok(raises("server", health.demand, rows).message:find(
 			"cert, dead, gone", 1, true))
 	end)
