@@ -147,7 +147,8 @@ indexes_found() {
 		set role ops;
 		-- the server's own VACUUM would leave ours nothing to do
 		create table big with (autovacuum_enabled = false) as
-			select n as id, n % 100 as k, 'x' || n as t from generate_series(1, 50000) n;
+			select n as id, n % 100 as k, 'x' || n as t
+			from generate_series(1, 50000) n;
 		create index big_k on big (k);
 		create index big_k2 on big (k);
 		create unique index big_id on big (id);
