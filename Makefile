@@ -75,10 +75,10 @@ $(B)/%.o: %.c
 
 $(B)/embedded.o: $(B)/embedded.c
 	$(Q)$(CC) $(DEPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
-$(B)/embedded.c: build/tools/embed $(LUA_FILES)
+$(B)/embedded.c: build/tools/embed src/tools/stubs.lua $(LUA_FILES)
 	@mkdir -p $(@D)
 	$(call say,EMBED,$@)
-	$(Q)build/tools/embed $(LUA_FILES) > $@
+	$(Q)build/tools/embed src/tools/stubs.lua $(LUA_FILES) > $@
 build/tools/embed: src/tools/embed.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 $(WARN) $(LUA_CFLAGS) -o $@ $< \

@@ -37,9 +37,9 @@ $(FUZZ_B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)
 	$(Q)$(CLANG) $(DEPFLAGS) $(FUZZ_FLAGS) -c -o $@ $<
-$(FUZZ_B)/embedded.c: build/tools/embed $(LUA_FILES)
+$(FUZZ_B)/embedded.c: build/tools/embed src/tools/stubs.lua $(LUA_FILES)
 	@mkdir -p $(@D)
-	$(Q)build/tools/embed $(LUA_FILES) > $@
+	$(Q)build/tools/embed src/tools/stubs.lua $(LUA_FILES) > $@
 $(FUZZ_B)/embedded.o: $(FUZZ_B)/embedded.c
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -c -o $@ $<
 $(FUZZ_B)/libopsh.a: $(FUZZ_OBJS)

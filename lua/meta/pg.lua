@@ -52,6 +52,30 @@
 ---@field tls string|boolean the protocol in use, false without TLS
 ---@field pooled boolean a pooler stands between: prepared statements are not kept
 
+---Options of a read.
+---@class opsh.postgres.read_options
+---@field timeout? number seconds
+---@field max? integer bytes of the result, at most (default 64 MiB)
+---@field savepoint? boolean in a transaction that is readonly: false reads without one
+
+---Options of a write.
+---@class opsh.postgres.write_options
+---@field timeout? number seconds
+---@field max? integer bytes of the result, at most
+---@field expect? any the result that a plan goes on with
+---@field class? "destructive" it is to be guarded
+
+---Options of db:rows.
+---@class opsh.postgres.rows_options
+---@field timeout? number seconds for each step
+---@field reuse? boolean one table for all rows
+
+-- The names that their metatables have.
+---@alias opsh.pg.client opsh.postgres.client
+---@alias opsh.pg.tx opsh.postgres.transaction
+---@alias opsh.pg.rows opsh.postgres.rows
+---@alias opsh.pg.row opsh.postgres.row
+
 ---A target of kind postgres: `db` in playbooks and in the REPL. `db "select 1"` is
 ---query for a read, exec for anything else.
 ---

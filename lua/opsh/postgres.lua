@@ -19,13 +19,14 @@ Tx.__index = Tx
 -- --- statements --------------------------------------------------------------
 
 -- What clients and transactions have in common.
+---@param methods opsh.postgres.client|opsh.postgres.transaction
 local function install(methods)
 	---Rows of a read, from a READ ONLY transaction; decoded when they are
 	---looked at. What is no read is refused. In a transaction that is readonly,
 	---savepoint = false reads without the savepoint that else stands around a
 	---read: what it sets stays, and a snapshot can be exported.
 	---@param sql string one statement, with $1 to $n
-	---@param ... any its parameters, then a table of options: timeout, max
+	---@param ... any its parameters, then opsh.postgres.read_options
 	---@return opsh.postgres.rows
 	function methods:query(sql, ...) return c.query(self, sql, ...) end
 
@@ -33,19 +34,19 @@ local function install(methods)
 	---RETURNING), command, notices. Options: timeout, max, expect (the result
 	---that a plan goes on with), class ("destructive": is to be guarded).
 	---@param sql string one statement, with $1 to $n
-	---@param ... any its parameters, then a table of options
+	---@param ... any its parameters, then opsh.postgres.write_options
 	---@return opsh.postgres.result
 	function methods:exec(sql, ...) return c.exec(self, sql, ...) end
 
 	---The first row of a read, or nil.
 	---@param sql string
-	---@param ... any
+	---@param ... any its parameters, then opsh.postgres.read_options
 	---@return opsh.postgres.row?
 	function methods:one(sql, ...) return c.query(self, sql, ...)[1] end
 
 	---The first column of the first row of a read, or nil.
 	---@param sql string
-	---@param ... any
+	---@param ... any its parameters, then opsh.postgres.read_options
 	---@return any
 	function methods:value(sql, ...)
 		local row = c.query(self, sql, ...)[1]
@@ -58,7 +59,7 @@ local function install(methods)
 	---
 	---    for row in db:rows "select * from flights" do print(row.id) end
 	---@param sql string
-	---@param ... any its parameters, then a table of options
+	---@param ... any its parameters, then opsh.postgres.rows_options
 	---@return fun(): opsh.postgres.row? next, nil, nil, userdata cursor
 	function methods:rows(sql, ...) return c.rows(self, sql, ...) end
 
@@ -68,11 +69,15 @@ end
 install(Client)
 install(Tx)
 
--- What a statement would do, without sending it.
+---What a statement would do, without sending it.
+---@param text string
+---@return table verdict class, why, tags, statements, parameters, relations
 M.judge = c.judge
 
--- Rows, or one row, as plain tables that can be kept and changed; NULL is
--- json.null.
+---Rows, or one row, as plain tables that can be kept and changed; NULL is
+---json.null.
+---@param rows opsh.postgres.rows|opsh.postgres.row
+---@return table
 M.plain = c.plain
 
 ---Rows as tables that can be kept and changed, where NULL is a field that is not
@@ -109,7 +114,7 @@ end
 ---transaction was in the way (40001, 40P01). isolation: "read committed",
 ---"repeatable read" or "serializable"; readonly; timeout of each statement.
 ---@param f fun(tx: opsh.postgres.transaction): ...
----@param opts? {retry?: integer, isolation?: string, readonly?: boolean, timeout?: number}
+---@param opts? {retry?: integer, isolation?: "read committed"|"repeatable read"|"serializable", readonly?: boolean, timeout?: number}
 ---@return any ... what f returned
 function Client:transaction(f, opts)
 	local own, retry = {}, 0
@@ -203,6 +208,11 @@ end
 function Client:notify(channel, payload)
 	return c.exec(self, "select pg_notify($1, $2)", channel, payload or "")
 end
+
+---Sends a notification when the transaction is committed.
+---@param channel string
+---@param payload? string
+---@return opsh.postgres.result
 Tx.notify = Client.notify
 
 -- --- who it is ------------------------------------------------------------------

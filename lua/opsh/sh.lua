@@ -9,6 +9,24 @@ local host = require("opsh.c.target").host()
 
 local M = {}
 
+---What stands beside the arguments of a program.
+---@class opsh.sh.options
+---@field effect? "read"|"write"|"destructive" what it does (default: write)
+---@field timeout? number seconds (60; sh.start: none); then TERM to its group
+---@field kill_after? number seconds from TERM to KILL (1)
+---@field env? table<string, string|userdata|false> names and values, or secrets
+---@field inherit? string[]|true names of ours that it gets too; true: all
+---@field cwd? string folder that it runs in
+---@field stdin? string|userdata|{file: string}|fun(): string?
+---@field stdout? string|{file: string, append?: boolean} a path; sh.start: none
+---@field stderr? "stdout"|string|{file: string, append?: boolean}
+---@field max? integer bytes kept of each output (16 MiB)
+---@field accept? integer[]|integer|true exit statuses that are no failure
+---@field live? boolean its output is shown while it comes
+---@field verb? string for the record and the guard
+---@field request? string for the record
+---@field expect? any the result that a plan goes on with
+
 -- Options as playbooks write them -> what the binding takes.
 local COMMON = { effect = "class", verb = "verb", request = "request",
 	timeout = "timeout", kill_after = "kill_after", env = "env",
@@ -83,7 +101,7 @@ end
 ---
 ---Example:
 ---  sh.run { "pg_dump", "-Fc", "flights", stdout = "flights.dump", timeout = 600 }
----@param spec table
+---@param spec opsh.sh.options|table the program and its arguments, and options
 ---@return {status?: integer, signal?: string, stdout: string, stderr: string, seconds: number, statuses: (integer|string)[]}
 function M.run(spec)
 	local argv, opts = split(spec, RUN, "sh.run")
@@ -96,7 +114,7 @@ end
 ---
 ---Example:
 ---  sh.pipe { { "pg_dump", "flights" }, { "gzip" }, stdout = "flights.sql.gz" }
----@param spec table
+---@param spec opsh.sh.options|table the program and its arguments, and options
 ---@return table as sh.run
 function M.pipe(spec)
 	local commands, opts = split(spec, RUN, "sh.pipe")
@@ -110,7 +128,7 @@ end
 ---Example:
 ---  sh.shell("df -h / | tail -n 1", { effect = "read" }).stdout
 ---@param command string
----@param opts? table those of sh.run
+---@param opts? opsh.sh.options
 ---@return table as sh.run
 function M.shell(command, opts)
 	if type(command) ~= "string" then
@@ -132,7 +150,7 @@ end
 ---
 ---Example:
 ---  local p <close> = sh.start { "tail", "-f", "app.log", effect = "read" }
----@param spec table options of sh.run but stdout and live
+---@param spec opsh.sh.options|table but stdout and live
 ---@return userdata process
 function M.start(spec)
 	local argv, opts = split(spec, COMMON, "sh.start")
@@ -148,7 +166,7 @@ end
 ---  for line in sh.lines { "journalctl", "-u", "gateway", effect = "read" } do
 ---    if line:find "ERROR" then print(line) end
 ---  end
----@param spec table options of sh.run but stdout and live
+---@param spec opsh.sh.options|table but stdout and live
 ---@return fun(): string? next
 ---@return any process
 ---@return nil

@@ -41,6 +41,11 @@ function env.names()
 	return names
 end
 
+---The module that a global is, nil when it is none.
+---@param name string
+---@return string?
+function env.module_of(name) return LAZY[name] end
+
 ---Is it a module that playbooks may require?
 ---@param name string
 ---@return boolean

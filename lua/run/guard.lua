@@ -102,6 +102,7 @@ end
 ---Passes the guard of a target for a verb, or raises kind guard. In a plan it
 ---passes, and the record says that a run would ask. On a protected environment
 ---the target's name is asked as well. A count of 0 asks nothing.
+---@global guard
 ---@param client any a target, as `t.cache`
 ---@param opts {verb: string, count?: number, sample?: any[], ask?: string, note?: string, unit?: string}
 ---@return string how "typed", "approve", "plan" or "empty"

@@ -34,6 +34,7 @@ function M.text(v, opts)
 end
 
 ---Writes a value to stdout, in the form that --output asks for.
+---@global show
 ---@param v any
 ---@param opts? table
 function M.show(v, opts)

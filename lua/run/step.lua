@@ -175,6 +175,7 @@ end
 ---a later step fails. timeout: seconds. idempotent: running it again does no
 ---harm, so a resumed run does when its outcome is in doubt. again: it only looks, and
 ---a resumed run looks again; one that wrote is not run again for that.
+---@global step
 ---@param name string
 ---@param opts? {verify?: function, undo?: function, probe?: function, retry?: {attempts: integer, delay?: number, factor?: number, max_delay?: number}, timeout?: number, idempotent?: boolean, again?: boolean}
 ---@param fn function

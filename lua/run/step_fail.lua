@@ -3,7 +3,11 @@
 -- writes; after a write use the step's verify.
 local err = require "opsh.c.err"
 
----@param fmt string
+---Ends the step with an error of kind check. For what a playbook finds wrong
+---before it writes.
+---@global fail
+---@param fmt string as of string.format
+---@param ... any
 return function(fmt, ...)
 	error(err.new { kind = "check", message = string.format(fmt, ...) }, 0)
 end

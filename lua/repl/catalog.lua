@@ -1,0 +1,66 @@
+-- catalog: what the servers have that names can be completed from: tables, topics,
+-- commands. Asked for in a background task with a short deadline, and only of a
+-- target that this session is connected to already; kept for a while. Whoever asks
+-- gets what is known now and never waits.
+local M = {}
+
+local KEPT <const>, AGAIN <const> = 300, 30	-- seconds: a value, a failure
+local DEADLINE <const> = 3
+
+local function now() return require("opsh.c.task").now() end
+
+local function entry_of(ctx, target, what)
+	local all = ctx.catalog
+	all[target.name] = all[target.name] or {}
+	local entry = all[target.name][what]
+	if not entry then
+		entry = { stale = true }
+		all[target.name][what] = entry
+	end
+	return entry
+end
+
+local function due(entry)
+	if entry.busy then return false end
+	if entry.stale then return true end
+	return now() - entry.at > (entry.failed and AGAIN or KEPT)
+end
+
+local function fetch(entry, client, ask)
+	local task = require "opsh.task"
+	local ok, value = pcall(task.timeout, DEADLINE, ask, client)
+	entry.at, entry.busy, entry.failed = now(), false, not ok
+	if ok then entry.value = value end
+end
+
+---What is known of a target now; nil at first. Starts asking when it is due.
+---@param ctx table catalog, connected(name) -> client or nil, background(f)
+---@param target {name: string}
+---@param what string "tables"
+---@param ask fun(client: any): any waits for the server
+---@return any value
+function M.get(ctx, target, what, ask)
+	local client = ctx.connected and ctx.connected(target.name)
+	local entry = entry_of(ctx, target, what)
+	if client and due(entry) then
+		entry.busy, entry.stale = true, false
+		local background = ctx.background or require("opsh.task").spawn
+		local ok = pcall(background, function() fetch(entry, client, ask) end)
+		if not ok then entry.busy, entry.at, entry.failed = false, now(), true end
+	end
+	return entry.value
+end
+
+---Forgets how fresh things are: what was kept is shown until the server has been
+---asked again. After a statement that makes or drops something, or `:refresh`.
+---@param ctx table
+---@param name? string of a target; none: all
+function M.refresh(ctx, name)
+	for of, entries in pairs(ctx.catalog or {}) do
+		if not name or of == name then
+			for _, entry in pairs(entries) do entry.stale = true end
+		end
+	end
+end
+
+return M
