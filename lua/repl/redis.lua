@@ -48,7 +48,7 @@ FUNCTION|LOAD [REPLACE] code
 GEOADD key [NX|XX] [CH] longitude latitude member ...
 GEODIST key member member [M|KM|FT|MI]
 GEOPOS key [member ...]
-GEOSEARCH key FROMMEMBER m|FROMLONLAT x y BYRADIUS r unit|BYBOX w h unit [ASC|DESC] [COUNT n] [WITHCOORD] [WITHDIST]
+GEOSEARCH key FROMMEMBER m|FROMLONLAT x y BYRADIUS r unit|BYBOX w h unit [ASC|DESC] [COUNT n]
 GET key
 GETBIT key offset
 GETDEL key

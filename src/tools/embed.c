@@ -173,11 +173,11 @@ static int dump(lua_State *L, const struct item *item)
 /* embed STUBS.lua FILE... */
 int main(int argc, char **argv)
 {
+	static struct item items[4096];
 	lua_State *L = luaL_newstate();
-	struct item *items = calloc((size_t)argc * 2, sizeof *items);
 	int i, count;
 
-	if (!L || !items || argc < 2)
+	if (!L || argc < 2 || argc > 2048)
 		return 1;
 	luaL_openlibs(L);
 	if (luaL_dofile(L, argv[1])) {
@@ -198,7 +198,6 @@ int main(int argc, char **argv)
 		printf("\t{ \"%s\", file_%d, sizeof file_%d - 1 },\n",
 		       items[i].name, i, i);
 	printf("};\nconst int embedded_count = %d;\n", count);
-	free(items);
 	lua_close(L);
 	return 0;
 }

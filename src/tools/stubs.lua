@@ -65,8 +65,9 @@ return function(text)
 			local kept, is_function = declares(line, doc)
 			if first and #block > 0 then
 				out[#out + 1] = doc .. "\n"
-				first = false
-			elseif #block > 0 and (kept or doc:find("@class", 1, true)
+				first, block = false, {}
+			end
+			if #block > 0 and (kept or doc:find("@class", 1, true)
 				or line:find "^local%s+function" and doc:find "@param") then
 				is_function = is_function or line:find "^local%s+function"
 				out[#out + 1] = doc .. "\n" .. (is_function

@@ -1,5 +1,6 @@
 -- complete.http: paths in `gateway "/..."` and `gateway:get("/...")`: those that were
--- asked for in this session, by what was typed. Nothing is sent.
+-- asked for in this session, by what was typed. Sends nothing; what was seen is
+-- kept by repl.seen.
 local seen = require "repl.seen"
 
 return {

@@ -1,5 +1,6 @@
 -- complete.options: inside `{}` of a documented call: the options that are not given
 -- yet, with their types; after `name =` the values that the documentation lists.
+-- Owns no option: all are of lua/meta and lua/opsh.
 local docs = require "repl.docs"
 
 -- After `key =`, not within an expression.

@@ -1,5 +1,6 @@
 -- complete.redis: commands of Redis in `cache "GET ..."` and `cache:cmd("GET", ...)`,
--- with their syntax as a hint, also for methods: `cache:hget(`.
+-- with their syntax as a hint, also for methods: `cache:hget(`. Keys are not asked
+-- for: there may be millions.
 local redis = require "repl.redis"
 
 -- The target whose line or command the open string is.

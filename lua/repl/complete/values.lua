@@ -1,5 +1,6 @@
 -- complete.values: inside a string: the values that the documentation lists for
--- this option or this argument, and the names of modules in `require "..."`.
+-- this option or this argument, and the names of modules in `require "..."`. Owns
+-- no value.
 local docs = require "repl.docs"
 
 local function listed(c)
