@@ -7,14 +7,10 @@ local session = require "run.session"
 
 local script = {}
 
--- io.write gives its file: as an expression it has written, that is all.
-local function is_stream(v)
-	local osio = package.loaded["run.osio"]
-	return osio ~= nil and (v == osio.io.stdout or v == osio.io.stderr)
-end
-
 local function show(...)
-	if select("#", ...) == 1 and is_stream((...)) then return end
+	if select("#", ...) == 1 and require("run.show").is_stream((...)) then
+		return
+	end
 	if not session.report then
 		session.report = require("run.report").new()
 	end

@@ -5,16 +5,25 @@
 local err = require "opsh.c.err"
 local term = require "opsh.c.term"
 local session = require "run.session"
+local value = require "opsh.table.value"
 
 local M = {}
 
 local function is_scalar(v)
 	if type(v) == "userdata" then	-- an object of C may stand for rows
-		local meta = debug.getmetatable(v)
-		return type(meta) ~= "table" or meta.__pairs == nil
+		return not value.has_meta(v, "__pairs")
 	end
 	return type(v) ~= "table" or err.is(v)
 		or (getmetatable(v) or {}).__tostring ~= nil
+end
+
+---io.write gives its file: as an expression it has written, that is all.
+---@param v any
+---@return boolean
+function M.is_stream(v)
+	local osio = package.loaded["run.osio"]
+	return osio ~= nil and (rawequal(v, osio.io.stdout)
+		or rawequal(v, osio.io.stderr))
 end
 
 ---The text of a value, ending in a newline; "" for nil. What has more to say to
