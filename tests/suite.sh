@@ -45,7 +45,8 @@ group() {
 	fi
 }
 
-SERVERS="postgres postgres-ha redis redis-tls redis-ha redis-cluster nginx rabbitmq prometheus kafka"
+SERVERS="postgres postgres-ha redis redis-tls redis-ha redis-cluster nginx rabbitmq
+	prometheus kafka"
 ASAN="ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	LSAN_OPTIONS=suppressions=tests/lib/lsan.supp:print_suppressions=0"

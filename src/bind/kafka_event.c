@@ -40,6 +40,11 @@ int kafka_queue_open(struct kafka_queue *kq, rd_kafka_queue_t *q,
 	}
 	loop_watch_idle(kq->watch, 1);
 	rd_kafka_queue_io_event_enable(q, kq->fd, &one, sizeof one);
+	/* what is in it already is not told */
+	if (write(kq->fd, &one, sizeof one) < 0) {
+		kafka_queue_close(kq);
+		return -1;
+	}
 	return 0;
 }
 
