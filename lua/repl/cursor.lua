@@ -211,7 +211,11 @@ local function parameter(member, n, chain)
 	local params = member and member.params
 	if not params then return nil end
 	local last = chain[#chain]
-	if member.sep == ":" and last.sep == "." then n = n - 1 end
+	if member.sep == ":" and last.sep == "." then
+		n = n - 1
+	elseif member.sep == "." and last.sep == ":" then
+		n = n + 1
+	end
 	if params[n] then return params[n], n end
 	local final = params[#params]
 	if final and final.name == "..." then return final, #params end

@@ -6,81 +6,24 @@ local prompt = require "repl.prompt"
 
 local reader = {}
 
--- The part that all candidates begin with.
-local function common(candidates)
-	local first = candidates[1].text
-	for n = 2, #candidates do
-		local other, k = candidates[n].text, 0
-		while k < #first and first:byte(k + 1) == other:byte(k + 1) do
-			k = k + 1
-		end
-		first = first:sub(1, k)
+-- TAB. That nothing is found must not end the line.
+local function complete(ctx, before, text, cursor)
+	local ok, e = pcall(require("repl.tab").press, ctx, before, text, cursor)
+	if not ok then
+		require("opsh.log").debug("completion failed: " .. require("run.fail")
+			.text(e))
 	end
-	while not utf8.len(first) and #first > 0 do first = first:sub(1, -2) end
-	return first
-end
-
--- The candidates in columns, as many as fit.
-local function list(candidates)
-	local term = require "opsh.c.term"
-	local width, cells = 0, {}
-	for n, c in ipairs(candidates) do
-		local cell, w = term.cell(c.label or c.text, 60)
-		cells[n] = { cell, w }
-		width = math.max(width, w)
-	end
-	local per = math.max(1, (term.columns() + 1) // (width + 2))
-	local rows = math.ceil(#cells / per)
-	local out = {}
-	for row = 1, math.min(rows, 40) do
-		local parts = {}
-		for column = 0, per - 1 do
-			local cell = cells[row + column * rows]
-			if cell then
-				parts[#parts + 1] = cell[1] .. (" "):rep(width + 2 - cell[2])
-			end
-		end
-		out[#out + 1] = (table.concat(parts):gsub("%s+$", ""))
-	end
-	if rows > 40 then
-		out[#out + 1] = ("... %d more"):format(#cells - 40 * per)
-	end
-	term.write(2, table.concat(out, "\n") .. "\n")
-end
-
--- TAB. What was typed of the entry before is part of what is completed; places
--- in it are bytes from 1, `to` included, so that to = from - 1 inserts.
-local function complete(ctx, before, text, cursor, again)
-	local all = before .. text
-	local ok, found = pcall(ctx.complete, all, #before + cursor, ctx)
-	if not ok or type(found) ~= "table" then return end
-	local term = require "opsh.c.term"
-	local candidates = found.candidates or {}
-	if #candidates == 0 then
-		if found.hint then term.write(2, found.hint .. "\n") end
-		return
-	end
-	local from, to = found.from - #before, found.to - #before
-	local word = common(candidates)
-	if from >= 1 and word ~= text:sub(from, to)
-		and (#candidates == 1 or #word >= to - from + 1) then
-		if #candidates == 1 then word = word .. (candidates[1].after or "") end
-		require("opsh.c.line").replace(from, to, word)
-	elseif #candidates > 1 and again then
-		list(candidates)
-	end
-	if found.hint and again then term.write(2, found.hint .. "\n") end
 end
 
 -- One line: its text, or nil and why there is none.
 local function read_line(ctx, shown, before, text)
 	local line = require "opsh.c.line"
 	while true do
-		local event, typed, cursor, again = line.read(shown, text or "")
+		local event, typed, cursor = line.read(shown, text or "")
 		if event ~= "complete" then
 			return event == "line" and typed or nil, event
 		end
-		complete(ctx, before, typed, cursor, again)
+		complete(ctx, before, typed, cursor)
 		text = nil
 	end
 end

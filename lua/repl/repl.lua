@@ -40,9 +40,6 @@ local function context()
 		---The next line begins as this text.
 		edit = function(text) ctx.text = text end,
 	}
-	local complete = entry.optional "repl.complete"
-	ctx.complete = type(complete) == "table" and complete.complete or complete
-		or function() return nil end
 	return ctx
 end
 
@@ -72,6 +69,7 @@ local function loop(ctx)
 			if text:find "%S" then
 				ctx.history:add(text)
 				entry.run(ctx, text)
+				require("repl.seen").entry(ctx, text)
 			end
 		end
 	end

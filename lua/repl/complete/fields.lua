@@ -15,19 +15,20 @@ end
 
 -- After "." what is no method; methods too where there is nothing else: then it is
 -- the separator that is wrong, and the list says what there is.
-local function fits(c, member, only_methods)
+local function fits(c, member, only_methods, of_string)
 	if not member.params then return c.sep == "." end
-	if c.sep == ":" then return member.sep == ":" end
+	if c.sep == ":" then return member.sep == ":" or of_string end
 	return member.sep == "." or only_methods
 end
 
 local function documented(c, list, class)
+	local of_string = class == docs.library "string"
 	local members, only_methods = docs.members(class), true
 	for _, member in ipairs(members) do
 		only_methods = only_methods and member.sep == ":"
 	end
 	for _, member in ipairs(members) do
-		if fits(c, member, only_methods) then
+		if fits(c, member, only_methods, of_string) then
 			list:add(member.name, member.params and "function" or "field",
 				member.params and docs.signature(member, member.name)
 				or member.type)
