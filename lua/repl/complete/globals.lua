@@ -27,7 +27,9 @@ return {
 	order = 90,
 	complete = function(c, list)
 		if c.state.kind ~= "code" or c.sep then return false end
-		local last = c.tokens[#c.tokens]
+		local last, open = c.tokens[#c.tokens], c.stack[#c.stack]
+		-- a call's signature says more there than all names that there are
+		if c.word == "" and open and not open.block then return false end
 		if last and (last.kind == "number" or last.text == "...") then
 			return false
 		end
