@@ -46,6 +46,18 @@ function effect.step(name) end
 ---@return "read"|"plan"|"write"
 function effect.mode(mode) end
 
+---How long write mode lasts, when a window is open; opens one when seconds are
+---given: write mode for so long, then what the mode was before, whatever the
+---session does at that time. Setting a mode ends it. The end is recorded.
+---@param seconds? number
+---@return number? left seconds; nil when none is open
+function effect.window(seconds) end
+
+---Does a person type? Hints of refusals name commands of the REPL then.
+---@param on? boolean
+---@return boolean
+function effect.session(on) end
+
 ---@class opsh.effect.status
 ---@field run? string
 ---@field dir? string of the journal once open

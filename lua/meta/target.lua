@@ -40,6 +40,10 @@ function object:address() end
 ---@return string? before nil when it is what it was
 function object:changed() end
 
+---Has its connection ended, not by us, and is it not back yet?
+---@return boolean
+function object:lost() end
+
 ---What a binding written in Lua has just read from the target itself. Another
 ---identity or role than before stops the next write (kind changed).
 ---@param identity string such as "engine=... project=..."

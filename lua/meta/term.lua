@@ -74,7 +74,7 @@ local Lent = {}
 function Lent:write(text) end
 
 ---Closes its stdin and waits for its end.
----@return {status?: integer, signal?: integer}
+---@return {status?: integer, signal?: integer, pid: integer}
 function Lent:wait() end
 
 ---Starts a program that has the terminal to itself until it ends: Ctrl-C goes to
@@ -87,7 +87,9 @@ function Lent:wait() end
 ---
 ---Example: `local less <close> = term.lend({ "less" }, { stdin = true })`
 ---@param argv string[] program and arguments
----@param opts? {stdin?: boolean} a pipe to its stdin, for write
+---@param opts? {stdin?: boolean, env?: table<string, string>, grace?: number}
+---  stdin: a pipe to its stdin, for write; env: variables besides ours; grace:
+---  seconds that it gets to end by itself when who waits for it is cancelled
 ---@return opsh.term.lent program
 function term.lend(argv, opts) end
 

@@ -96,7 +96,9 @@ local function refuse_mode(object, opts)
 	error(err.new { kind = "refused", code = "MODE", target = object:name(),
 		op = opts.verb, outcome = "refused", message = ("the session is in "
 		.. "read mode: '%s' on '%s' is a write"):format(opts.verb,
-		object:name()), hint = "start with --write to allow it" }, 0)
+		object:name()), hint = effect.session()
+		and ":write 10m REASON allows it for ten minutes"
+		or "start with --write to allow it" }, 0)
 end
 
 ---Passes the guard of a target for a verb, or raises kind guard. In a plan it

@@ -199,12 +199,12 @@ local function procedure(ctx, pb, args, values, clients)
 	end
 end
 
--- From open targets to the end, undo included, under the playbook's lock. A plan
--- takes none, it says who has it.
+-- From open targets to the end, undo included, under the playbook's lock. What
+-- writes nothing (a plan, read mode) takes none, it says who has it.
 local function perform(ctx, pb, args, values, clients)
 	if not pb.lock then return procedure(ctx, pb, args, values, clients) end
 	local lock = require "run.lock"
-	if effect.mode() == "plan" then
+	if effect.mode() ~= "write" then
 		lock.look(pb)
 		return procedure(ctx, pb, args, values, clients)
 	end

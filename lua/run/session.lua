@@ -43,6 +43,9 @@ function session.config()
 		for _, text in ipairs(session.globals.target or {}) do
 			targets.add(config, text, opts)
 		end
+		if sys.getenv "OPSH_SESSION" then
+			require("run.inherited").add_targets(config, opts)
+		end
 		session.configuration = config
 		for _, name in ipairs(session.globals.approve or {}) do
 			if not config.targets[name] and name ~= "local" then
@@ -142,6 +145,11 @@ end
 ---@param now boolean open the journal at once, not with the first record
 ---@return string run id
 function session.begin(mode, fields, now)
+	if sys.getenv "OPSH_SESSION" then
+		local inherited = require "run.inherited"
+		mode, fields.session = inherited.mode(mode), inherited.session().run
+		effect.session(mode == "read")
+	end
 	effect.mode(mode)
 	-- what needs no journal needs no place for one; what does is refused then
 	local found, dir = pcall(session.runs_dir)

@@ -41,6 +41,8 @@ void pg_client_down(struct pg_conn *c, const struct err *e, enum pg_state was)
 
 	if (opening)
 		pc->n_opening--;
+	else if (!pc->closed)
+		target_lost(pc->target, e);
 	unlink_conn(pc, c);
 	c->pc = NULL;
 	/* an open one has told whoever holds it; a new one its waiter, but not

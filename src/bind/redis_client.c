@@ -55,6 +55,8 @@ void redis_client_down(struct redis_conn *c, const struct err *e,
 
 	if (c->dead || rc->closed)
 		return;
+	if (was_ready)
+		target_lost(rc->target, e);
 	redis_fail_waits(c, e, was_ready);
 	if (c == &rc->shared && !was_ready)
 		redis_resend_fail(rc, e);

@@ -69,6 +69,9 @@ int effect_push_withheld(lua_State *L, const struct effect *e, int opts_arg);
 
 const char *effect_class_name(enum effect_class cls);
 
+/* Called, from the loop, when a window of write mode is over (policy.h). */
+void effect_on_window(void (*cb)(void));
+
 /* `opsh.c.effect` for the runner: begin_run, end_run, step labels, notes,
  * mode, records. [-0, +1, m] */
 int luaopen_opsh_c_effect(lua_State *L);

@@ -263,6 +263,59 @@ static int l_mode(lua_State *L)
 	return 1;
 }
 
+/* The window is over: in the record, and to whoever asked to be told. */
+static void (*on_window)(void);
+
+void effect_on_window(void (*cb)(void))
+{
+	on_window = cb;
+}
+
+static void window_over(void)
+{
+	struct buf b = BUF_INIT;
+	struct err e;
+
+	record_start(&b, "mode");
+	buf_adds(&b, ",\"mode\":\"read\",\"how\":\"expired\"");
+	record_put(&b, JOURNAL_LATER, 0, &e);
+	buf_release(&b);
+	if (on_window)
+		on_window();
+}
+
+/* window([seconds]) -> seconds left, nil: none is open. Opens one: write mode for
+ * so long, then what the mode was; setting a mode ends it. */
+static int l_window(lua_State *L)
+{
+	double left;
+
+	if (!lua_isnoneornil(L, 1)) {
+		double seconds = luaL_checknumber(L, 1);
+
+		luaL_argcheck(L, seconds > 0 && seconds < 1e9, 1,
+			      "seconds above 0");
+		if (policy_open_window(seconds, window_over))
+			return err_raisef(L, ERR_LIMIT, "ENOMEM",
+					  "out of memory for a timer");
+	}
+	left = policy_window_left();
+	if (left > 0)
+		lua_pushnumber(L, left);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+/* session([on]) -> is a person typing? Hints name commands of the REPL then. */
+static int l_session(lua_State *L)
+{
+	if (!lua_isnoneornil(L, 1))
+		policy_set_session(lua_toboolean(L, 1));
+	lua_pushboolean(L, policy_in_session());
+	return 1;
+}
+
 /* status() -> {run, dir, open, dead, lost, writes, withheld, head} */
 static int l_status(lua_State *L)
 {
@@ -409,6 +462,7 @@ int luaopen_opsh_c_effect(lua_State *L)
 		{ "open_run", l_open_run }, { "resume_run", l_resume_run },
 		{ "record", l_record }, { "step", l_step },
 		{ "mode", l_mode }, { "status", l_status },
+		{ "window", l_window }, { "session", l_session },
 		{ "close_run", l_close_run }, { "verify", l_verify },
 		{ "call", l_call }, { "mask", l_mask }, { NULL, NULL }
 	};

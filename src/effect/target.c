@@ -18,20 +18,43 @@ struct target *target_check(lua_State *L, int arg)
 	return luaL_checkudata(L, arg, TARGET_META);
 }
 
+static target_back_cb *on_back;
+
+void target_on_back(target_back_cb *cb)
+{
+	on_back = cb;
+}
+
+void target_lost(struct target *t, const struct err *why)
+{
+	if (why->kind != ERR_CANCELLED && why->kind != ERR_TIMEOUT)
+		t->lost = 1;
+}
+
+static void tell_back(struct target *t, int changed)
+{
+	if (t->lost && on_back)
+		on_back(t, changed);
+	t->lost = 0;
+}
+
 int target_seen(struct target *t, const char *identity, const char *role)
 {
 	int first = !*t->identity;
 	int same = !strcmp(t->identity, identity) && !strcmp(t->role, role);
 
 	t->identity_at = loop_now();
-	if (same)
+	if (same) {
+		tell_back(t, *t->changed_from != '\0');
 		return 0;
+	}
 	if (!first && !*t->changed_from)
 		snprintf(t->changed_from, sizeof t->changed_from,
 			 "%s role=%s", t->identity, t->role);
 	snprintf(t->identity, sizeof t->identity, "%s", identity);
 	snprintf(t->role, sizeof t->role, "%s", role);
 	record_identity(t, first);
+	tell_back(t, !first);
 	return !first;
 }
 
@@ -155,6 +178,13 @@ GETTER(identity, identity)
 GETTER(address, address)
 GETTER(changed, changed_from)
 
+/* target:lost() -> its connection has ended and is not back yet */
+static int l_target_lost(lua_State *L)
+{
+	lua_pushboolean(L, target_check(L, 1)->lost);
+	return 1;
+}
+
 /* target:pass(verb, how): lets destructive `verb` ("" any) through. For the
  * guard dialogue and --approve; playbooks can't reach it. */
 static int l_target_pass(lua_State *L)
@@ -185,7 +215,8 @@ int luaopen_opsh_c_target(lua_State *L)
 		{ "name", l_target_name }, { "kind", l_target_kind },
 		{ "role", l_target_role }, { "identity", l_target_identity },
 		{ "address", l_target_address },
-		{ "changed", l_target_changed }, { "pass", l_target_pass },
+		{ "changed", l_target_changed }, { "lost", l_target_lost },
+		{ "pass", l_target_pass },
 		{ "passed", l_target_passed }, { "seen", l_target_seen },
 		{ "at", l_target_at },
 		{ "became", l_target_became }, { NULL, NULL }

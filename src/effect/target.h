@@ -22,6 +22,7 @@ struct target {
 	char changed_from[224];		/* "" unchanged; else what it was */
 	char address[192];		/* host:port or path, for messages */
 	double identity_at;		/* loop_now() of the last reading */
+	int lost;			/* its open connection was, unasked */
 	struct guard_pass *passes;	/* owned: effect/guard.c */
 };
 
@@ -35,6 +36,14 @@ struct target *target_check(lua_State *L, int arg);
  * Returns 1 when it changed. Records an `identity` line when new.
  */
 int target_seen(struct target *t, const char *identity, const char *role);
+
+/* A connection that was open has ended for this reason; what was cancelled or late
+ * was ended by us, and is not lost. */
+void target_lost(struct target *t, const struct err *why);
+/* Called, from the loop, when a target that was lost has answered who it is again:
+ * changed != 0: it is not what it was. NULL: nobody is told. */
+typedef void target_back_cb(const struct target *t, int changed);
+void target_on_back(target_back_cb *cb);
 
 /* `opsh.c.target`: new{name, kind, role}, host(); methods name kind identity
  * role address changed seen at pass passed. [-0, +1, m] */

@@ -18,6 +18,7 @@
 #include "effect/secret.h"
 #include "effect/target.h"
 #include "effect/withheld.h"
+#include "run/session.h"
 #include "term/out.h"
 
 struct memory {
@@ -89,6 +90,7 @@ static int l_init(lua_State *L)
 		{ "opsh.c.term", luaopen_opsh_c_term },
 		{ "opsh.c.child", luaopen_opsh_c_child },
 		{ "opsh.c.sys", luaopen_opsh_c_sys },
+		{ "opsh.c.session", luaopen_opsh_c_session },
 #ifdef OPSH_TEST
 		{ "opsh.c.testing", luaopen_opsh_c_testing },
 #endif

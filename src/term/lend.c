@@ -31,10 +31,13 @@
 
 struct lent {
 	pid_t pid;		/* 0: gone */
+	pid_t was;		/* its number */
 	int pidfd;		/* owned; -1 none */
 	int in;			/* owned: the pipe to its stdin; -1 closed */
 	int tty;		/* owned; -1 given back */
 	int status;
+	double grace;		/* seconds that it gets to end by itself */
+	double kill_at;		/* loop_now(): TERM was sent; 0 not yet */
 	struct termios before;
 	struct loop_watch *in_watch, *pid_watch;	/* owned */
 	struct loop_timer *timer;	/* owned */
@@ -48,6 +51,8 @@ struct lent_op {
 	const char *data;	/* borrowed: at 2; NULL: waits for the end */
 	size_t len, at;
 };
+
+extern char **environ;
 
 static struct lent *lent_now;	/* borrowed: who has the terminal */
 
@@ -144,6 +149,8 @@ static void look(void *arg)
 
 	if (!l->pid)
 		return;
+	if (l->kill_at && loop_now() >= l->kill_at)
+		kill(-l->pid, SIGKILL);
 	got = waitpid(l->pid, &status, WNOHANG | WUNTRACED);
 	if (got == l->pid && WIFSTOPPED(status)) {
 		with_ttou(1);
@@ -223,14 +230,21 @@ static void stop(struct lent *l)
 static enum op_answer lent_cancel(struct op *op)
 {
 	struct lent_op *o = (struct lent_op *)op;
+	struct lent *l = o->lent;
 
+	if (l->grace > 0 && l->pid && !o->data) {
+		kill(-l->pid, SIGTERM);
+		kill(-l->pid, SIGCONT);
+		l->kill_at = loop_now() + l->grace;
+		return OP_LATER;
+	}
 	o->lent->op = NULL;
 	if (o->lent->in_watch)
 		loop_watch_set(o->lent->in_watch, 0);
 	return OP_NOW;
 }
 
-/* true: it has it all; {status | signal} */
+/* true: it has it all; {status | signal, pid} */
 static int lent_push(lua_State *L, struct op *op)
 {
 	struct lent_op *o = (struct lent_op *)op;
@@ -240,7 +254,9 @@ static int lent_push(lua_State *L, struct op *op)
 		lua_pushboolean(L, o->at == o->len);
 		return 1;
 	}
-	lua_createtable(L, 0, 1);
+	lua_createtable(L, 0, 2);
+	lua_pushinteger(L, o->lent->was);
+	lua_setfield(L, -2, "pid");
 	lua_pushinteger(L, WIFSIGNALED(status) ? WTERMSIG(status)
 					       : WEXITSTATUS(status));
 	lua_setfield(L, -2, WIFSIGNALED(status) ? "signal" : "status");
@@ -295,7 +311,7 @@ static int l_lent_write(lua_State *L)
 	return op_park(L, &o->op);
 }
 
-/* program:wait() -> {status | signal}, once it has ended; closes its stdin */
+/* program:wait() -> {status | signal, pid}, once it has ended; closes its stdin */
 static int l_lent_wait(lua_State *L)
 {
 	struct lent *l = luaL_checkudata(L, 1, LENT);
@@ -333,16 +349,19 @@ static int pipe_open(struct lent *l, int *in)
 	return 0;
 }
 
-static int find_and_start(struct lent *l, char **argv, int in)
+static int find_and_start(struct lent *l, char **argv, char **envp, int in)
 {
 	const char *dirs = getenv("PATH");
 	char path[SPAWN_PATH_MAX];
-	struct spawn s = { .path = path, .argv = argv, .tty = l->tty,
+	struct spawn s = { .path = path, .argv = argv, .envp = envp, .tty = l->tty,
 			   .fds = { in < 0 ? l->tty : in, l->tty, l->tty } };
 	int code = spawn_find(argv[0], dirs ? dirs : "/usr/bin:/bin", NULL,
 			      path, sizeof path);
 
-	return code ? code : spawn_start(&s, &l->pid);
+	if (!code)
+		code = spawn_start(&s, &l->pid);
+	l->was = l->pid;
+	return code;
 }
 
 static int watch(struct lent *l)
@@ -361,7 +380,7 @@ static int watch(struct lent *l)
 	return 0;
 }
 
-static int start(struct lent *l, char **argv, int piped)
+static int start(struct lent *l, char **argv, char **envp, int piped)
 {
 	int in = -1, code = 0;
 
@@ -378,7 +397,7 @@ static int start(struct lent *l, char **argv, int piped)
 	if (piped)
 		code = pipe_open(l, &in);
 	if (!code)
-		code = find_and_start(l, argv, in);
+		code = find_and_start(l, argv, envp, in);
 	close_fd(&in);
 	if (code) {
 		l->pid = 0;
@@ -388,11 +407,46 @@ static int start(struct lent *l, char **argv, int piped)
 	return code;
 }
 
+/* Our environment and, in its place or more, what option env says, which stands
+ * in strings on the stack; NULL: ours as it is. [-0, +2, v] */
+static char **push_env(lua_State *L)
+{
+	int given, at, n = 0, k = 0;
+	char **list, **e;
+
+	if (!lua_istable(L, 2) || lua_getfield(L, 2, "env") == LUA_TNIL)
+		return NULL;
+	given = lua_gettop(L);
+	luaL_checktype(L, given, LUA_TTABLE);
+	for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1))
+		n++;
+	for (e = environ; *e; e++)
+		n++;
+	list = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *list, 1);
+	at = lua_gettop(L);
+	for (e = environ; *e; e++) {
+		lua_pushlstring(L, *e, strcspn(*e, "="));
+		if (lua_gettable(L, given) == LUA_TNIL)
+			list[k++] = *e;
+		lua_pop(L, 1);
+	}
+	lua_createtable(L, 0, 4);	/* keeps the strings */
+	for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) {
+		lua_pushfstring(L, "%s=%s", lx_checkcstr(L, -2),
+				lx_checkcstr(L, -1));
+		list[k++] = (char *)(size_t)lua_tostring(L, -1);
+		lua_rawseti(L, at + 1, k);
+	}
+	list[k] = NULL;
+	lua_setiuservalue(L, at, 1);
+	return list;
+}
+
 int lend_lua(lua_State *L)
 {
-	static const char *const names[] = { "stdin", NULL };
+	static const char *const names[] = { "stdin", "env", "grace", NULL };
 	struct lent *l;
-	char **argv;
+	char **argv, **envp;
 	int i, n, code, piped;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -409,6 +463,7 @@ int lend_lua(lua_State *L)
 		argv[i] = (char *)(size_t)lx_checkcstr(L, -1);
 	}
 	argv[n] = NULL;
+	envp = push_env(L);
 	if (lent_now)
 		err_raisef(L, ERR_USAGE, "", "the terminal is lent to '%s'",
 			   lent_now->name);
@@ -417,7 +472,8 @@ int lend_lua(lua_State *L)
 	l->pidfd = l->in = l->tty = -1;
 	snprintf(l->name, sizeof l->name, "%s", argv[0]);
 	luaL_setmetatable(L, LENT);
-	code = start(l, argv, piped);
+	l->grace = lx_opt_num(L, 2, "grace", 0);
+	code = start(l, argv, envp, piped);
 	if (code)
 		err_raisef(L, ERR_IO, "", "cannot start '%s': %s", l->name,
 			   strerror(code));

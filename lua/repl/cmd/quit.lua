@@ -1,0 +1,16 @@
+-- :quit: ends the session. With jobs that are running it says so first; asked
+-- again it ends them. Does not end anything itself: the session's loop does.
+return {
+	name = "quit",
+	summary = "ends the session; with jobs running it asks once",
+	run = function(ctx)
+		local n = #ctx.jobs.list
+		if n > 0 and not ctx.asked then
+			ctx.asked = ctx.entry	-- another entry between: it asks again
+			ctx.err(("%s running; :quit again ends %s\n"):format(n == 1
+				and "a job is" or n .. " jobs are", n == 1 and "it" or "them"))
+			return
+		end
+		ctx.quit(0)
+	end,
+}
