@@ -42,7 +42,10 @@ local function clock(began, text)
 	end)
 end
 
-local function show(ctx, results)
+---Shows the results of an entry.
+---@param ctx table
+---@param results table as of table.pack
+function entry.show(ctx, results)
 	local shown = optional "repl.show"
 	if shown then
 		return shown.values(ctx, table.unpack(results, 1, results.n))
@@ -121,6 +124,15 @@ local function ended(ctx)
 	end
 end
 
+-- Why a target can't be reached, for `:targets`: until a call of it works again.
+local function note_failure(ctx, e)
+	local err = require "opsh.c.err"
+	if err.is(e) and e.target and (e.kind == "connect" or e.kind == "tls"
+		or e.kind == "auth" or e.kind == "timeout") then
+		ctx.failures[e.target] = e.message
+	end
+end
+
 ---Runs an entry. Returns when it has ended, whatever it ended with; raises only
 ---when the session itself is to end.
 ---@param ctx table
@@ -133,7 +145,7 @@ function entry.run(ctx, text)
 	local began, released = task.now(), {}
 	local handle = task.spawn(function()
 		local run = compile(ctx, text)
-		show(ctx, table.pack(run()))
+		entry.show(ctx, table.pack(run()))
 		released = task.release()
 	end)
 	task.foreground(handle)
@@ -144,6 +156,8 @@ function entry.run(ctx, text)
 	if not in_progress() then term.status(nil) end
 	ctx.jobs:add(released, ctx.entry, text, ended(ctx))
 	if session.exit then return ok end
+	ctx.worked[ctx.entry] = ok
+	note_failure(ctx, e)
 	if not ok then entry.fail(ctx, e, text) end
 	local took = task.now() - began
 	if took >= LONG then

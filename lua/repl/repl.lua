@@ -27,11 +27,14 @@ local function context()
 		env = require("run.env").new(true),	-- of entries
 		last = {},			-- results, newest first
 		config = session.config,
-		settings = {},			-- of :set
+		settings = require("repl.settings").fill {},	-- of :set
 		jobs = jobs,			-- those that run: jobs.list
 		history = nil,
 		entry = 0,			-- number of the newest
 		entries = {},			-- number -> text
+		worked = {},			-- number -> it ended well
+		failures = {},			-- target -> why it can't be reached
+		show = function(results) entry.show(ctx, results) end,
 		globals = session.globals,
 		---Ends the session once the entry has ended.
 		quit = function(code) ctx.left = code or 0 end,
@@ -66,10 +69,12 @@ local function loop(ctx)
 			asked = true
 		elseif text then
 			asked = false
-			if text:find "%S" then
+			while text and text:find "%S" do
 				ctx.history:add(text)
 				entry.run(ctx, text)
 				require("repl.seen").entry(ctx, text)
+				-- what :edit has made of it
+				text, ctx.next_entry = ctx.next_entry, nil
 			end
 		end
 	end
@@ -83,6 +88,7 @@ function repl.main()
 	local mode = session.default_mode()
 	session.quiet = true
 	session.begin(mode, { command = "repl" }, false)
+	require("opsh.c.session").attend(true)
 	local line = require "opsh.c.line"
 	line.open()
 	local at_end <const> = setmetatable({}, { __close = function()

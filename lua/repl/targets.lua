@@ -41,7 +41,9 @@ end
 
 local function state_of(ctx, name, object)
 	local failed = ctx.failures and ctx.failures[name]
-	if failed then return failed end
+	if failed and (not object or object:lost() or not object:identity()) then
+		return failed
+	end
 	if not object or not object:identity() then return "not connected" end
 	if object:changed() then return "changed: writes are stopped" end
 	return object:lost() and "connection lost" or "connected"

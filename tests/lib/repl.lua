@@ -12,7 +12,7 @@ local M = {}
 function M.ctx(env)
 	local parts = {}
 	local ctx = { env = env or setmetatable({}, { __index = _G }),
-		settings = settings.fill {}, jobs = {}, interactive = false,
+		settings = settings.fill {}, jobs = require("repl.jobs").new(), interactive = false,
 		screen = false }
 	function ctx.out(text) parts[#parts + 1] = text end
 	ctx.err = ctx.out

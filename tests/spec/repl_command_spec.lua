@@ -70,7 +70,7 @@ end)
 describe("the list", function()
 	it("is made of the files, each with all that it needs", function()
 		local names = command.names()
-		ok(#names >= 16)
+		ok(#names >= 20)
 		for _, name in ipairs(names) do
 			local spec = command.get(name)
 			eq(spec.name, name)
@@ -219,6 +219,61 @@ describe(":write", function()
 		raises("journal", repl.ctx().run, ":write 10m why")
 		eq(effect.mode(), "read")
 		effect.mode(before)
+	end)
+end)
+
+describe("jobs", function()
+	local function session_of()
+		local ctx = repl.ctx()
+		ctx.env.task = task
+		ctx.told = {}
+		function ctx.quit(code) ctx.left = code end
+		-- as the session does: what an entry leaves behind is a job
+		function ctx.enter(text)
+			local released = {}
+			task.spawn(function()
+				command.run(ctx, text)
+				released = require("opsh.c.task").release()
+			end):wait()
+			ctx.entry = (ctx.entry or 0) + 1
+			ctx.jobs:add(released, ctx.entry, text, function(job, e)
+				ctx.told[job.id] = e and tostring(e) or "done"
+			end)
+			return ctx.said()
+		end
+		return ctx
+	end
+	it("are listed, told and cancelled", function()
+		local ctx = session_of()
+		eq(ctx.run ":jobs", "no jobs\n")
+		eq(ctx.enter ":bg task.sleep(60)", "job 1\n")
+		ok(ctx.run(":jobs"):find "1%s+1%s.* :bg task.sleep%(60%)")
+		raises("there is no job '7' %(running: 1%)", ctx.run, ":cancel 7")
+		raises("there is no job 'x'", ctx.run, ":cancel x")
+		ctx.run ":cancel 1"
+		task.sleep(0.01)
+		ok(ctx.told[1]:find "cancelled", ctx.told[1])
+		eq(ctx.run ":jobs", "no jobs\n")
+		raises("what is to run", ctx.run, ":bg")
+		raises("usage", ctx.run, ":bg ) (")
+	end)
+	it("give their results to the session, and fail alone", function()
+		local ctx, got = session_of(), nil
+		function ctx.show(results) got = results end
+		ctx.enter ":bg 6 * 7"
+		ctx.enter ":bg error 'no'"
+		task.sleep(0.05)
+		eq({ got[1], ctx.told[1] }, { 42, "done" })
+		ok(ctx.told[2]:find "no$")
+	end)
+	it("keep :quit from ending, once", function()
+		local ctx = session_of()
+		ctx.enter ":bg task.sleep(60)"
+		ok(ctx.enter(":quit"):find "a job is running")
+		eq(ctx.left, nil)
+		ctx.enter ":quit"
+		eq(ctx.left, 0)
+		ctx.run ":cancel all"
 	end)
 end)
 

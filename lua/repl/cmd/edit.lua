@@ -74,6 +74,7 @@ return {
 			ctx.err "nothing has changed, nothing is run\n"
 			return
 		end
+		require("opsh.c.term").write(2, got .. "\n")
 		ctx.next_entry = got		-- the session's, once this has ended
 	end,
 }

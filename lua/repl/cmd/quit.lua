@@ -1,5 +1,6 @@
 -- :quit: ends the session. With jobs that are running it says so first; asked
--- again it ends them. Does not end anything itself: the session's loop does.
+-- again it ends them. Does not end anything itself: the session's loop does,
+-- once this entry has ended.
 return {
 	name = "quit",
 	summary = "ends the session; with jobs running it asks once",
