@@ -67,4 +67,119 @@ function kafka.mock_delay(client, id, seconds) end
 ---@param id integer broker; -1: none
 function kafka.mock_leader(client, topic, partition, id) end
 
+-- --- questions and orders ------------------------------------------------------
+-- What opsh.kafka.topics, groups and offsets stand on; they look first whether a
+-- topic or a group exists.
+
+---All brokers and topics (rd_kafka_metadata). leader -1: nobody leads it.
+---@param client userdata
+---@param opts? {timeout?: number}
+---@return {brokers: {id: integer, host: string, port: integer}[], controller?: integer, cluster_id?: string, topics: {topic: string, error?: string, partitions: {partition: integer, leader: integer, replicas: integer[], isr: integer[], error?: string}[]}[]}
+function kafka.metadata(client, opts) end
+
+---Offsets of many partitions (rd_kafka_offsets_for_times), one request a broker and
+---time. What has no leader must not be in it: there would be no answer.
+---@param client userdata
+---@param topics string[]
+---@param partitions integer[] as many
+---@param times integer[] 1 to 4: milliseconds; -2 the first, -1 the next one
+---@param opts? {timeout?: number}
+---@return integer[][] offsets a list for each time; -1: none that late, or an error
+---@return table<integer, string> errors by place in the list
+function kafka.offsets(client, topics, partitions, times, opts) end
+
+---Groups, and what the brokers that did not answer said (ListConsumerGroups).
+---@param client userdata
+---@param opts? {timeout?: number}
+---@return {group: string, state: string, simple: boolean}[]
+---@return string[] errors
+function kafka.groups(client, opts) end
+
+---Groups with their members (DescribeConsumerGroups). One that does not exist has the
+---state "Dead".
+---@param client userdata
+---@param names string[]
+---@param opts? {timeout?: number}
+---@return {group: string, state: string, assignor?: string, simple: boolean, coordinator?: integer, members: table[], error?: string, why?: string}[]
+function kafka.describe_groups(client, names, opts) end
+
+---All that a group has committed (ListConsumerGroupOffsets).
+---@param client userdata
+---@param group string
+---@param opts? {timeout?: number}
+---@return {topic: string, partition: integer, offset?: integer, metadata?: string, error?: string}[]
+function kafka.committed(client, group, opts) end
+
+---Sets offsets (AlterConsumerGroupOffsets): **makes the group** when there is none.
+---@param client userdata
+---@param group string
+---@param list {topic: string, partition: integer, offset: integer}[]
+---@param opts? {timeout?: number, expect?: any}
+---@return table result count
+function kafka.set_offsets(client, group, list, opts) end
+
+---Takes offsets away (DeleteConsumerGroupOffsets).
+---@param client userdata
+---@param group string
+---@param list {topic: string, partition: integer}[]
+---@param opts? {timeout?: number, expect?: any}
+---@return table result count
+function kafka.forget_offsets(client, group, list, opts) end
+
+---@param client userdata
+---@param group string
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.delete_group(client, group, opts) end
+
+---@param client userdata
+---@param name string
+---@param partitions integer
+---@param replication integer -1: the broker's default
+---@param config table<string, string>
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.create_topic(client, name, partitions, replication, config, opts) end
+
+---@param client userdata
+---@param topic string
+---@param total integer
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.add_partitions(client, topic, total, opts) end
+
+---@param client userdata
+---@param topic string
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.delete_topic(client, topic, opts) end
+
+---Removes the messages before these offsets.
+---@param client userdata
+---@param topic string
+---@param before table<integer, integer> by partition
+---@param opts? {timeout?: number, expect?: any}
+---@return table result value: the first offsets that are left
+function kafka.delete_records(client, topic, before, opts) end
+
+---Settings (DescribeConfigs). source: "topic", "broker", "cluster" (all brokers),
+---"file", "default".
+---@param client userdata
+---@param what "topic"|"broker"
+---@param name string
+---@param opts? {timeout?: number}
+---@return {name: string, value?: string, source: string, sensitive?: boolean, read_only?: boolean}[]
+function kafka.configs(client, what, name, opts) end
+
+---Writes **all** settings of a topic (AlterConfigs): what is not given goes back to
+---its default.
+---@param client userdata
+---@param what "topic"|"broker"
+---@param name string
+---@param all table<string, string>
+---@param text string what the record says of it
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.set_configs(client, what, name, all, text, opts) end
+
 return kafka

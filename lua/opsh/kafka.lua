@@ -91,6 +91,9 @@ function Client:__call(text, ...)
 	return method(self, table.unpack(args))
 end
 
+for _, part in ipairs { "topics", "groups", "lag", "offsets", "probe" } do
+	require("opsh.kafka." .. part).install(Client)
+end
 c.methods(Client)
 
 -- --- the kind ---------------------------------------------------------------------
