@@ -7,7 +7,8 @@ local value = require "opsh.table.value"
 local M = {}
 
 local ELLIPSIS <const> = "…"
-local MIN_WIDTH <const> = 6 -- a column narrower than this tells nothing
+local MIN_WIDTH <const> = 6 -- a column narrower than this tells nothing,
+local READABLE <const> = 10 -- and several of this width little
 local ROWS_ON_TTY <const> = 200
 local ROWS_AT_ONCE <const> = 1000 -- laid out together: memory for so many
 local WHOLE_LINES <const> = 200 -- of one value, in the expanded view
@@ -119,7 +120,7 @@ end
 -- --- layout -----------------------------------------------------------------
 
 -- The widest columns give way first, all to one width; numbers never do, as a
--- number cut short is another number. False when MIN_WIDTH is too much.
+-- number cut short is another number. False when too little would be left.
 local function fit(cols, width)
   local room = width - (#cols - 1) * #GAP
   local order, least = {}, 0
@@ -128,9 +129,10 @@ local function fit(cols, width)
       room = room - c.width
     else
       order[#order + 1] = c
-      least = least + math.min(c.width, MIN_WIDTH)
+      least = least + math.min(c.width, READABLE)
     end
   end
+  if #order == 1 then least = math.min(order[1].width, MIN_WIDTH) end
   if least > room then return false end
   table.sort(order, function(a, b) return a.width < b.width end)
   for i, c in ipairs(order) do
@@ -355,6 +357,7 @@ local function check_options(opts)
 end
 
 local function all_maps(list, shown)
+  if type(list) == "userdata" and list.columns then return true end
   for i = 1, shown do
     if not value.is_map(list[i]) then return false end
   end

@@ -72,8 +72,11 @@ local function is_ours(frame)
 	return false
 end
 
--- The frames of the user's code; nil when the message has said as much.
-local function frames(message, traceback)
+---The frames of the user's code; nil when the message has said as much.
+---@param message string
+---@param traceback string
+---@return string?
+function report.frames(message, traceback)
 	local lines, last, news = {}, 0, false
 	local at = message:match "^(.-:%d+:) "
 	for text in traceback:gmatch "\t([^\n]*)" do
@@ -92,9 +95,35 @@ local function frames(message, traceback)
 		last) or nil
 end
 
--- A message of many lines can't pass for a line of ours.
-local function indented(text)
+---A message of many lines can't pass for a line of ours.
+---@param text any
+---@return string
+function report.indented(text)
 	return (tostring(text):gsub("\n", "\n  "))
+end
+local indented = report.indented
+
+---Target, call, code, phase, outcome, as far as an error has them; nil: none.
+---@param e opsh.error
+---@return string?
+function report.facts(e)
+	local parts = {}
+	for _, name in ipairs { "target", "op", "code", "phase", "outcome" } do
+		if e[name] then parts[#parts + 1] = name .. " " .. tostring(e[name]) end
+	end
+	return parts[1] and table.concat(parts, " · ")
+end
+
+---What else an error says, a line or more each: detail, the statement with its
+---caret, what went wrong besides.
+---@param e opsh.error
+---@return string[]
+function report.details(e)
+	local lines = {}
+	if e.detail then lines[#lines + 1] = "detail: " .. indented(e.detail) end
+	if e.sql then lines[#lines + 1] = indented(e.sql) end
+	if e.suppressed then lines[#lines + 1] = "also: " .. indented(e.suppressed) end
+	return lines
 end
 
 function Text.error(_, e, code)
@@ -105,19 +134,12 @@ function Text.error(_, e, code)
 	end
 	say(("opsh: %s: %s%s\n"):format(e.kind, indented(e.message),
 		e.where and " (at " .. tostring(e.where) .. ")" or ""))
-	local parts = {}
-	for _, name in ipairs { "target", "op", "code", "phase", "outcome" } do
-		if e[name] then parts[#parts + 1] = name .. " " .. tostring(e[name]) end
-	end
-	if #parts > 0 then say("  " .. table.concat(parts, " · ") .. "\n") end
-	if e.detail then say("  detail: " .. indented(e.detail) .. "\n") end
-	if e.sql then say("  " .. indented(e.sql) .. "\n") end
-	if e.suppressed then
-		say("  also: " .. indented(e.suppressed) .. "\n")
-	end
+	local facts = report.facts(e)
+	if facts then say("  " .. facts .. "\n") end
+	for _, text in ipairs(report.details(e)) do say("  " .. text .. "\n") end
 	if e.hint then say("  hint: " .. indented(e.hint) .. "\n") end
 	local trace = e.kind == "lua" and type(e.traceback) == "string"
-		and frames(tostring(e.message), e.traceback)
+		and report.frames(tostring(e.message), e.traceback)
 	if trace then say(trace .. "\n") end
 	if code == 13 then
 		say("  in doubt: look at the target before you run anything again\n")
