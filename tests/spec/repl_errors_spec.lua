@@ -58,7 +58,7 @@ describe("errors of the parser", function()
 		eq(column(ran "f(1,, 2)"), 5)
 		eq(column(ran "s = 'abc\nx = 1"), 4 + 5)
 		eq(column(ran "日本 = 1"), 1)
-		eq(column(ran "x = '日本' y"), 14 - 2 + 1)
+		eq(column(ran "x = '日本' 1"), 12)
 	end)
 	it("name the line of an entry of several", function()
 		local out = ran "if true then\n\tx = = 1\nend"
