@@ -13,7 +13,7 @@ test="$demo lua5.4 libcmocka-dev redis-sentinel valgrind clang
 libclang-rt-14-dev cppcheck lua-check python3 python3-pexpect python3-pika hyperfine tmux
 procps util-linux git docker.io docker-compose busybox-static rabbitmq-server
 prometheus curl containerd runc containernetworking-plugins iproute2
-patroni etcd-server python3-psycopg2"
+patroni etcd-server python3-psycopg2 kcat"
 
 want=""
 for group in "$@"; do

@@ -30,7 +30,7 @@ FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS) $(PQ_CFLAGS)
 FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
 	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http) \
-	$(call bind_srcs,pg)
+	$(call bind_srcs,pg) $(call bind_srcs,kafka)
 FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
 fuzz: $(FUZZ_BINS)
 $(FUZZ_B)/%.o: %.c
@@ -56,7 +56,7 @@ $(FUZZ_BINS): $(FUZZ_B)/libopsh.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -no-pie -o $@ \
 		$(filter %.o,$^) $(FUZZ_B)/libopsh.a $(EXE_LIBS) -ljansson -lcurl \
-		-lssl -lcrypto -lpq -l:libpg_query.a
+		-lssl -lcrypto -lpq -l:libpg_query.a -lrdkafka
 -include $(shell find $(FUZZ_B) -name '*.d' 2>/dev/null)
 
 # --- the targets ------------------------------------------------------------------

@@ -91,8 +91,9 @@ function Client:__call(text, ...)
 	return method(self, table.unpack(args))
 end
 
-for _, part in ipairs { "topics", "groups", "lag", "offsets", "probe" } do
-	require("opsh.kafka." .. part).install(Client)
+for _, part in ipairs { "topics", "groups", "lag", "offsets", "probe",
+	"consume" } do
+	require("opsh.kafka." .. part).install(Client, words)
 end
 c.methods(Client)
 

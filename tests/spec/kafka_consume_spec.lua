@@ -1,0 +1,249 @@
+-- kafka_consume: reading messages: from where to where, what a message has, and how a
+-- reading ends. On the broker of the stack; messages are written by kcat, which knows
+-- headers of one name and without a value. Owns its topics.
+local K = dofile "tests/lib/kafka.lua"
+local ckafka = require "opsh.c.kafka"
+local json = require "opsh.json"
+local sh = require "opsh.sh"
+local show = require "run.show"
+local task = require "opsh.task"
+local timer = require "opsh.timer"
+
+local BROKERS = os.getenv "OPSH_KAFKA_BROKERS"
+local TOOL = os.getenv "OPSH_KAFKA_TOOL"
+local made = {}
+
+-- A topic made with Kafka's own tool; a name is made once.
+local function topic(name, partitions)
+	if not made[name] then
+		sh.run { TOOL, "org.apache.kafka.tools.TopicCommand",
+			"--bootstrap-server", BROKERS, "--create", "--topic", name,
+			"--partitions", tostring(partitions) }
+		made[name] = true
+	end
+	return name
+end
+
+-- Lines "key:value" into a partition; more: words of kcat.
+local function write(name, partition, lines, ...)
+	local argv = { "kcat", "-P", "-b", BROKERS, "-t", name, "-p",
+		tostring(partition), "-K:", "-Z", stdin = lines }
+	for _, word in ipairs { ... } do argv[#argv + 1] = word end
+	sh.run(argv)
+end
+
+local FILLED = K.name "filled"
+local function filled()
+	if not made[FILLED] then
+		topic(FILLED, 3)
+		local lines = {}
+		for n = 0, 9 do lines[n + 1] = ("k%d:v%d\n"):format(n, n) end
+		write(FILLED, 0, table.concat(lines))
+		write(FILLED, 2, "a:1\n")
+	end
+	return FILLED
+end
+
+local function offsets(list)
+	local out = {}
+	for n, m in ipairs(list) do out[n] = m.partition .. ":" .. m.offset end
+	return table.concat(out, " ")
+end
+
+describe("kafka consume", function()
+	it("reads a topic to its end", K.on(function(events)
+		local list = events:consume { topic = filled() }
+		eq(#list, 11)
+		eq(list.reached, "end")
+		eq(list.next, { [0] = 10, [1] = 0, [2] = 1 })
+		table.sort(list, function(a, b)
+			return a.partition * 100 + a.offset < b.partition * 100 + b.offset
+		end)
+		local m = list[4]
+		eq(m.topic, filled())
+		eq(m.partition, 0)
+		eq(m.offset, 3)
+		eq(m.key, "k3")
+		eq(m.value, "v3")
+		ok(math.abs(m.timestamp - os.time()) < 3600)
+		eq(m.headers, {})
+		eq(m.header_list, {})
+		eq((events("consume " .. filled() .. " partition=2"))[1].value, "1")
+	end))
+
+	it("begins where it is told", K.on(function(events)
+		local function from(at, more)
+			local o = { topic = filled(), partition = 0, from = at }
+			for k, v in pairs(more or {}) do o[k] = v end
+			return offsets(events:consume(o))
+		end
+		eq(from(8), "0:8 0:9")
+		eq(from(-2), "0:8 0:9")
+		eq(from(-100, { max = 2 }), "0:0 0:1")
+		eq(from("earliest", { to = 2 }), "0:0 0:1")
+		eq(from("latest"), "")
+		eq(from(10), "")
+		eq(from({ time = 0 }, { max = 1 }), "0:0")
+		eq(from({ time = os.time() + 3600 }), "")
+		eq(from("earliest", { to = { time = 1 } }), "")
+		eq(from({ [0] = 9 }), "0:9")
+		eq(offsets(events:consume { topic = filled(), from = { [0] = 7, [2] = 0 },
+			to = { [0] = 8 } }):gsub("2:0", ""):gsub(" ", ""), "0:7")
+		eq(offsets(events:consume { topic = filled(), partitions = { 2, 1 } }),
+			"2:0")
+	end))
+
+	it("refuses what is not there", K.on(function(events)
+		local function consume(o)
+			o.topic = o.topic or filled()
+			return events:consume(o)
+		end
+		local e = raises("server", consume, { topic = "ordres" })
+		ok(e.message:find "no topic 'ordres'", e.message)
+		e = raises("check", consume, { partition = 3 })
+		ok(e.message:find "has no partition 3: it has 3", e.message)
+		e = raises("check", consume, { partition = 0, from = 11 })
+		eq(e.code, "OFFSET_OUT_OF_RANGE")
+		ok(e.message:find "it has 0 to 9", e.message)
+		raises("must be a list", consume, { partitions = {} })
+		raises("twice", consume, { partitions = { 1, 1 } })
+		raises("say the same", consume, { partition = 1, partitions = { 1 } })
+		raises("a partition is a number", consume, { partition = "x" })
+		raises("must be 'earliest'", consume, { from = "begin" })
+		raises("must be 'earliest'", consume, { from = {} })
+		raises("must be 'earliest'", consume, { from = { [0] = {} } })
+		raises("must be 'end'", consume, { to = -1 })
+		raises("not to be read", consume, { partition = 0, from = { [1] = 0 } })
+		raises("'read_committed' or", consume, { isolation = "dirty" })
+		raises("1 or more", consume, { max = -1 })
+		raises("name of one", consume, { topic = "" })
+		raises("unknown option 'form'", consume, { form = 1 })
+		raises("for an iteration", consume, { reuse = true })
+		raises("table of options", events.consume, events)
+	end))
+
+	it("ends at a count, a size, a time", K.on(function(events)
+		local list = events:consume { topic = filled(), partition = 0, max = 4 }
+		eq(list.reached, "max")
+		eq(list.next[0], 4)
+		eq(offsets(events:consume { topic = filled(), from = list.next, max = 1 }),
+			"0:4")
+		list = events:consume { topic = filled(), partition = 0, max_bytes = 9 }
+		eq(offsets(list), "0:0 0:1")
+		local began = timer.now()
+		list = events:consume { topic = filled(), partition = 0, from = 9,
+			to = 12, timeout = 0.6 }
+		eq(list.reached, "timeout")
+		eq(offsets(list), "0:9")
+		ok(timer.now() - began < 10)
+	end))
+
+	it("has headers, keys and tombstones as they are", K.on(function(events)
+		local name = topic(K.name "headers", 1)
+		write(name, 0, "k:{\"a\": [1, 2.5, null]}\n", "-H", "reason=first", "-H",
+			"n=1", "-H", "reason=last", "-H", "none")
+		write(name, 0, "dead:\n")
+		write(name, 0, ":no key\n")
+		local list = events:consume { topic = name }
+		eq(#list, 3)
+		eq(list[1].headers, { reason = "last", n = "1" })
+		eq(list[1].header_list, { { name = "reason", value = "first" },
+			{ name = "n", value = "1" }, { name = "reason", value = "last" },
+			{ name = "none" } })
+		eq(list[2].value, nil)
+		eq(list[2].key, "dead")
+		eq(list[3].key, nil)
+		list[2].headers.x = "1"
+		eq(list[3].headers, {})
+		local text = show.text(list)
+		ok(text:find "partition%s+offset%s+time%s+key%s+value%s+headers", text)
+		ok(text:find("reason=first n=1 reason=last none", 1, true), text)
+		ok(text:find "%(3 rows%)", text)
+		local m = events:consume { topic = name, json = true, max = 1 }[1]
+		eq(m.json.a[2], 2.5)
+		eq(m.json.a[3], json.null)
+		eq(events:consume { topic = name, json = true, from = 1, to = 2 }[1].json,
+			nil)
+		local e = raises("protocol", events.consume, events, { topic = name,
+			json = true })
+		ok(e.message:find("value of '" .. name .. "' partition 0 offset 2 is no "
+			.. "JSON", 1, true), e.message)
+	end))
+
+	it("reads a plan's topics too, and is recorded", function()
+		K.at(BROKERS, { mode = "plan" }, function(events)
+			eq(#events:consume { topic = filled() }, 11)
+		end)
+	end)
+end)
+
+describe("kafka messages", function()
+	it("come one by one", K.on(function(events)
+		local seen, first = 0, nil
+		for m in events:messages { topic = filled() } do
+			seen = seen + 1
+			first = first or m
+			ok(rawequal(m, first) == (seen == 1))
+		end
+		eq(seen, 11)
+		seen = 0
+		for m in events:messages { topic = filled(), reuse = true,
+			partition = 0 } do
+			seen = seen + 1
+			first = seen == 1 and m or first
+			ok(rawequal(m, first))
+			eq(m.value, "v" .. m.offset)
+			eq(m.headers, {})
+			m.headers.x = 1
+		end
+		eq(seen, 10)
+	end))
+
+	it("stop when nobody wants them", K.on(function(events)
+		local next_, _, _, reader = events:messages { topic = filled() }
+		ok(next_())
+		do local _ <close> = reader end
+		eq(next_(), nil)
+		for m in events:messages { topic = filled() } do
+			if m.offset == 0 then break end
+		end
+		for _ in events:messages { topic = filled(), from = "latest" } do
+			error "nothing is there"
+		end
+		for _ = 1, 200 do	-- the client's own is left
+			if ckafka.handles() == 1 then break end
+			task.sleep(0.01)
+		end
+		eq(ckafka.handles(), 1)
+	end))
+
+	it("are followed as they come", K.on(function(events)
+		local name = topic(K.name "follow", 1)
+		write(name, 0, "a:old\n")
+		local got = {}
+		local reading = task.spawn(function()
+			for m in events:follow { topic = name, timeout = 20 } do
+				got[#got + 1] = m.value
+				if #got == 2 then break end
+			end
+		end)
+		local _ <close> = setmetatable({}, { __close = function()
+			reading:cancel()
+		end })
+		for _ = 1, 100 do
+			write(name, 0, "a:new\n")
+			if #got >= 2 then break end
+			task.sleep(0.05)
+		end
+		reading:wait()
+		eq(got, { "new", "new" })
+		local began = timer.now()
+		for _ in events:follow { topic = name, timeout = 0.3 } do
+			error "nothing is there"
+		end
+		ok(timer.now() - began >= 0.25)
+		raises("has no end", function()
+			events:follow { topic = name, to = "end" }
+		end)
+	end))
+end)
