@@ -142,14 +142,18 @@ function entry.run(ctx, text)
 	ctx.entry = ctx.entry + 1
 	ctx.entries[ctx.entry] = text
 	record(ctx, text)
-	local began, released = task.now(), {}
+	local began, released, ticker = task.now(), {}, nil
+	ctx.took = nil
 	local handle = task.spawn(function()
 		local run = compile(ctx, text)
-		entry.show(ctx, table.pack(run()))
+		local results = table.pack(run())
+		ctx.took = task.now() - began
+		if ticker then ticker:cancel() end	-- no status line in a pager
+		entry.show(ctx, results)
 		released = task.release()
 	end)
 	task.foreground(handle)
-	local ticker = clock(began, text)
+	ticker = clock(began, text)
 	local ok, e = pcall(handle.wait, handle)
 	task.foreground(nil)
 	ticker:cancel()
@@ -159,7 +163,7 @@ function entry.run(ctx, text)
 	ctx.worked[ctx.entry] = ok
 	note_failure(ctx, e)
 	if not ok then entry.fail(ctx, e, text) end
-	local took = task.now() - began
+	local took = ctx.took or task.now() - began
 	if took >= LONG then
 		term.ours(2, term.style("muted", ("(%s)"):format(duration(took)), 2)
 			.. "\n")

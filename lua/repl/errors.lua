@@ -108,4 +108,18 @@ function errors.show(ctx, e, text)
 	write(errors.text(ctx, e, text))
 end
 
+---Calls over the errors that are kept: number, kind, message.
+---@param ctx table
+---@return fun(): integer?, string?, string?
+function errors.each(ctx)
+	local n = 0
+	return function()
+		n = n + 1
+		local kept = ctx.errors and ctx.errors[n]
+		if not kept then return nil end
+		local e = fields_of(kept.error)
+		return n, tostring(e.kind), (split(e))
+	end
+end
+
 return errors

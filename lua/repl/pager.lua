@@ -147,24 +147,17 @@ end
 
 ---Where text of results goes. Closable.
 ---@param ctx table settings.pager: "auto", "off", or a command
+---@param always? boolean however short it is
 ---@return table out write(text), close()
-function pager.open(ctx)
+function pager.open(ctx, always)
 	local screen = pager.screen(ctx)
-	return setmetatable({ ctx = ctx, screen = screen, held = {}, rows = 0,
+	local out = setmetatable({ ctx = ctx, screen = screen, held = {}, rows = 0,
 		room = screen.height - ROWS_OF_PROMPT, open = true,
 		decided = not screen.tty or not term.is_tty(0)
 			or sys.getenv "TERM" == "dumb",
 		plain = ctx.write or function(text) term.ours(1, text) end }, Out)
-end
-
----A text through the pager, whatever its length; as it is, where there is none.
----@param ctx table
----@param text string masked and escaped; styles are ours
-function pager.page(ctx, text)
-	local out <close> = pager.open(ctx)
-	if not out.decided then start(out) end
-	out:write(text)
-	out:close()
+	if always and not out.decided then start(out) end
+	return out
 end
 
 return pager

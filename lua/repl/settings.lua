@@ -9,16 +9,15 @@ local settings = {}
 
 ---@type { name: string, type: string, default: any, help: string, choices?: string[], min?: number, max?: number }[]
 settings.list = {
-	{ name = "rows", type = "integer", default = 100, min = 1,
-	  help = "rows of a result that are printed" },
+	{ name = "rows", type = "integer", default = 100, min = 0,
+	  help = "rows of a result that are printed; 0: all" },
 	{ name = "expanded", type = "enum", default = "auto",
 	  choices = { "auto", "on", "off" },
 	  help = "one line a column: auto when a table is too wide" },
-	{ name = "pager", type = "enum", default = "auto",
-	  choices = { "auto", "on", "off" },
-	  help = "results through $PAGER: auto when longer than the screen" },
-	{ name = "traceback", type = "boolean", default = true,
-	  help = "errors of Lua with the frames that they came from" },
+	{ name = "pager", type = "string", default = "auto", takes = "auto off COMMAND",
+	  help = "what is longer than the screen goes to $PAGER, to it, or just on" },
+	{ name = "traceback", type = "boolean", default = false,
+	  help = "errors with the frames that they came from; :errors has them too" },
 	{ name = "timing", type = "boolean", default = true,
 	  help = "how long an entry took, when it was not short" },
 	{ name = "interval", type = "duration", default = 2, min = 0.1,
@@ -74,7 +73,7 @@ function settings.rows(values)
 		local value = values[setting.name]
 		if type(value) == "boolean" then value = value and "on" or "off" end
 		rows[n] = { name = setting.name, value = tostring(value),
-			takes = setting.choices and table.concat(setting.choices, " ")
+			takes = setting.takes or setting.choices and table.concat(setting.choices, " ")
 				or setting.type == "boolean" and "on off" or setting.type,
 			what = setting.help }
 	end

@@ -203,8 +203,8 @@ end
 
 local function rows_cap(ctx)
 	local rows = ctx.settings and ctx.settings.rows
-	if rows == "all" then return math.maxinteger end
-	return math.type(rows) == "integer" and rows >= 0 and rows or ROWS
+	if rows == 0 then return math.maxinteger end	-- all
+	return math.type(rows) == "integer" and rows or ROWS
 end
 
 local function tabular(ctx, v, emit)
@@ -251,6 +251,19 @@ local function guarded(ctx, v, emit)
 	local why = err.is(e) and e.message or type(e) == "string" and e or type(e)
 	emit(muted(("<%s that can't be shown: %s>"):format(type(v),
 		(term.cell(why, 200)))) .. "\n")
+end
+
+---Shows a value as a whole in the pager, however long it is.
+---@param ctx table
+---@param v any
+function show.page(ctx, v)
+	local whole = {}
+	for name, set in pairs(ctx.settings or {}) do whole[name] = set end
+	whole.rows = 0
+	local inner = setmetatable({ settings = whole }, { __index = ctx })
+	local out <close> = pager.open(inner, true)
+	guarded(inner, v, function(part) return out:write(part) end)
+	out:close()
 end
 
 ---Prints the results of an entry, each; the first becomes `_`. An entry that gives

@@ -114,7 +114,7 @@ describe(":set", function()
 		raises("unknown setting 'rws' %(did you mean 'rows'%?%)", ctx.run,
 			":set rws 5")
 		raises("expected an integer, got 'many'", ctx.run, ":set rows many")
-		raises("usage", ctx.run, ":set rows 0")
+		raises("usage", ctx.run, ":set rows -1")
 		raises("usage", ctx.run, ":set expanded perhaps")
 		eq(ctx.settings.rows, 100)
 	end)

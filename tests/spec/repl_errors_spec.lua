@@ -224,6 +224,12 @@ describe("tracebacks", function()
 		eq(#ctx.errors, 20)
 		eq(ctx.errors[1].error.message, "e30")
 		eq(ctx.errors[1].text, "t30")
+		local list = {}
+		for n, kind, message in errors.each(ctx) do
+			list[n] = kind .. " " .. message
+		end
+		eq(#list, 20)
+		eq(list[2], "lua e29")
 	end)
 end)
 

@@ -30,13 +30,13 @@ local function over_time(ctx, text, chunk, first, seconds)
 		if #values > POINTS then table.remove(values, 1) end
 		if in_place then
 			drawn = draw(chart.chart(values, { title = ("%s every %g s: %s")
-				:format(text, seconds, value) }), drawn, true)
+				:format(text, seconds, value) }) .. "\n", drawn, true)
 		end
 		looks = looks + 1
 		if looks == ctx.looks then break end
 		ctask.sleep(math.max(0, began + seconds - ctask.now()))
 	end
-	if not in_place then ctx.out(chart.chart(values, { title = text })) end
+	if not in_place then ctx.out(chart.chart(values, { title = text }) .. "\n") end
 end
 
 local function read(ctx, text)
@@ -68,6 +68,6 @@ return {
 			fail.usage(":chart: '%s' is a %s, neither a number nor a list", text,
 				type(value))
 		end
-		ctx.out(require("opsh.chart").chart(value))
+		ctx.out(require("opsh.chart").chart(value) .. "\n")
 	end,
 }

@@ -5,11 +5,10 @@ local fail = require "run.fail"
 
 return {
 	name = "pager",
-	summary = "shows the result before (_) in $PAGER",
+	summary = "shows the result before (_) in $PAGER, all of it",
 	run = function(ctx)
 		local value = ctx.env and rawget(ctx.env, "_")
 		if value == nil then fail.usage ":pager: there is no result yet" end
-		local text = require("run.show").text(value, { cap = math.huge })
-		require("repl.pager").page(ctx, text)
+		require("repl.show").page(ctx, value)
 	end,
 }
