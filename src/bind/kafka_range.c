@@ -170,8 +170,7 @@ static void read_map(lua_State *L, struct kafka_range *r, const char *name)
 			err_raisef(L, ERR_USAGE, "", "option '%s' has partition "
 				   "%d, which is not to be read", name,
 				   (int)lua_tointeger(L, -2));
-		if (lua_istable(L, -1) ||
-		    !read_bound(L, from ? &p->from : &p->to, from))
+		if (!read_bound(L, from ? &p->from : &p->to, from))
 			bad_bound(L, name);
 	}
 }

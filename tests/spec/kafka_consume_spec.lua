@@ -93,6 +93,26 @@ describe("kafka consume", function()
 			"2:0")
 	end))
 
+	it("begins where a group has committed", K.on(function(events)
+		local group = K.name "group"
+		ckafka.set_offsets(events, group, {
+			{ topic = filled(), partition = 0, offset = 8 } })
+		eq(offsets(events:consume { topic = filled(), group = group,
+			partition = 0 }), "0:8 0:9")
+		local list = events:consume { topic = filled(), group = group }
+		eq(#list, 3)
+		eq(list.next, { [0] = 10, [1] = 0, [2] = 1 })
+		eq(offsets(events:consume { topic = filled(), group = group,
+			from = "latest" }), "0:8 0:9")
+		eq(offsets(events:consume { topic = filled(), group = group,
+			partitions = { 2 }, from = { [2] = { time = 1 } } }), "2:0")
+		eq(events:describe_group(group).state, "Empty")
+		local e = raises("server", events.consume, events, {
+			topic = filled(), group = group .. "x" })
+		ok(e.message:find(group .. "x", 1, true), e.message)
+		for _, g in ipairs(events:groups()) do ok(g.group ~= group .. "x") end
+	end))
+
 	it("refuses what is not there", K.on(function(events)
 		local function consume(o)
 			o.topic = o.topic or filled()

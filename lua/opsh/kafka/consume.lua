@@ -4,6 +4,8 @@
 local c = require "opsh.c.kafka"
 local json = require "opsh.c.json"
 local err = require "opsh.c.err"
+local groups = require "opsh.kafka.groups"
+local topics = require "opsh.kafka.topics"
 
 local COLUMNS <const> = { "partition", "offset", "time", "key", "value",
 	"headers" }
@@ -54,15 +56,25 @@ end
 
 -- --- reading ---------------------------------------------------------------------
 
--- Where a group has committed; what it has not is read as `from` says.
+-- Where a group has committed, as a table for `from`; partitions without a commit
+-- are read as `from` said before.
 local function from_group(client, o)
-	local from = {}
-	for _, row in ipairs(client:lag(o.group, { topic = o.topic })) do
-		local fallback = o.from
-		if type(fallback) == "table" and fallback.time == nil then
-			fallback = fallback[row.partition]
-		end
-		from[row.partition] = row.committed or fallback or "earliest"
+	local given, at, from = { timeout = o.timeout }, {}, {}
+	local _, committed = groups.find(client, o.group, given)
+	for _, row in ipairs(committed) do
+		if row.topic == o.topic then at[row.partition] = row.offset end
+	end
+	local wanted = o.partitions or o.partition and { o.partition }
+	if not wanted then
+		wanted = {}
+		local found = topics.find(topics.metadata(client, given), o.topic)
+		for n, p in ipairs(found.partitions) do wanted[n] = p.partition end
+	end
+	local map = type(o.from) == "table" and o.from.time == nil and o.from
+	for _, partition in ipairs(wanted) do
+		local other = o.from
+		if map then other = map[partition] end
+		from[partition] = at[partition] or other or "earliest"
 	end
 	return from
 end
@@ -99,7 +111,8 @@ function M.install(Client, words)
 	---    { time = seconds }, or a table of these by partition;
 	---  to: "end" as it is now (default), the first offset that is not read, { time
 	---    = seconds }, or a table by partition;
-	---  group: from its commits; it is not joined, and its offsets stay;
+	---  group: from its commits, where it has some, else as `from` says; it is not
+	---    joined, and its offsets stay;
 	---  isolation: "read_committed" (default) or "read_uncommitted";
 	---  json: values are JSON, decoded in m.json;
 	---  timeout: for all of it (default: the target's)
