@@ -164,7 +164,7 @@ function entry.run(ctx, text)
 	note_failure(ctx, e)
 	if not ok then entry.fail(ctx, e, text) end
 	local took = ctx.took or task.now() - began
-	if took >= LONG then
+	if took >= LONG and ctx.settings.timing then
 		term.ours(2, term.style("muted", ("(%s)"):format(duration(took)), 2)
 			.. "\n")
 	end

@@ -39,14 +39,23 @@ function eval.printer(ctx, text)
 		end
 	end
 	local chunk = eval.compile(ctx, text, "watch")
-	local show = require "run.show"
-	return function()
-		local values = table.pack(chunk())
-		for n = 1, values.n do
-			values[n] = values[n] == nil and "nil\n" or show.text(values[n])
-		end
-		return table.concat(values, "", 1, values.n)
-	end
+	return function() return eval.text(ctx, table.pack(chunk())) end
+end
+
+---Values as an entry's results are shown, whole and without styles: text that is
+---masked and escaped. Leaves `_` alone.
+---@param ctx table
+---@param values table as of table.pack
+---@return string
+function eval.text(ctx, values)
+	local parts = {}
+	local settings = setmetatable({ pager = "off" }, { __index = ctx.settings })
+	local inner = setmetatable({ env = {}, last = {}, settings = settings,
+		screen = { tty = false, width = require("opsh.c.term").columns(),
+			height = math.maxinteger },
+		write = function(text) parts[#parts + 1] = text end }, { __index = ctx })
+	require("repl.show").values(inner, table.unpack(values, 1, values.n))
+	return (table.concat(parts):gsub("\27%[[%d;]*m", ""))
 end
 
 return eval

@@ -7,7 +7,7 @@ local words = require "run.words"
 
 local settings = {}
 
----@type { name: string, type: string, default: any, help: string, choices?: string[], min?: number, max?: number }[]
+---@type { name: string, type: string, default: any, help: string, choices?: string[], words?: string[], min?: number, max?: number }[]
 settings.list = {
 	{ name = "rows", type = "integer", default = 100, min = 0,
 	  help = "rows of a result that are printed; 0: all" },
@@ -15,6 +15,7 @@ settings.list = {
 	  choices = { "auto", "on", "off" },
 	  help = "one line a column: auto when a table is too wide" },
 	{ name = "pager", type = "string", default = "auto", takes = "auto off COMMAND",
+	  words = { "auto", "off" },
 	  help = "what is longer than the screen goes to $PAGER, to it, or just on" },
 	{ name = "traceback", type = "boolean", default = false,
 	  help = "errors with the frames that they came from; :errors has them too" },

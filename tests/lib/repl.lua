@@ -13,7 +13,7 @@ function M.ctx(env)
 	local parts = {}
 	local ctx = { env = env or setmetatable({}, { __index = _G }),
 		settings = settings.fill {}, jobs = require("repl.jobs").new(), interactive = false,
-		screen = false }
+		screen = { tty = false, width = 80, height = 24 } }
 	function ctx.out(text) parts[#parts + 1] = text end
 	ctx.err = ctx.out
 	function ctx.said()

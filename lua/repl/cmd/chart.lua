@@ -18,7 +18,7 @@ end
 
 local function over_time(ctx, text, chunk, first, seconds)
 	local chart = require "opsh.chart"
-	local in_place = ctx.screen ~= false and term.is_tty(1)
+	local in_place = require("repl.pager").screen(ctx).tty
 	local values, drawn, looks, value = {}, 0, 0, first
 	while true do
 		local began = ctask.now()

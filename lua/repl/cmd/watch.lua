@@ -9,7 +9,6 @@ local fail = require "run.fail"
 local params = require "run.params"
 local term = require "opsh.c.term"
 
-local LINES = 24		-- of a screen that doesn't say
 local MOST_BLANK = 2		-- the header, and the line that the cursor is on
 
 local function split(text)
@@ -22,7 +21,7 @@ end
 
 -- The words of a line that stood not there before, in a style.
 local function marked(line, before)
-	if line == before then return (term.cell(line)) end
+	if line == before then return line end
 	local old, n = {}, 0
 	for word in (before or ""):gmatch "%S+" do
 		n = n + 1
@@ -36,8 +35,7 @@ local function marked(line, before)
 		if not to then break end
 		k = k + 1
 		local word = line:sub(from, to)
-		out[#out + 1] = old[k] == word and (term.cell(word))
-			or term.style("reverse", word)
+		out[#out + 1] = old[k] == word and word or term.style("reverse", word)
 		at = to + 1
 	end
 	return table.concat(out)
@@ -46,19 +44,18 @@ end
 -- What fits on the screen, over what was drawn before.
 local function draw(title, text, before, drawn)
 	local lines = split(text)
-	local most = (term.lines and term.lines() or LINES) - MOST_BLANK
+	local most = term.lines() - MOST_BLANK
 	local out = { drawn > 0 and ("\27[%dA\r\27[J"):format(drawn) or "",
 		term.style("muted", (term.cell(title, term.columns() - 1))), "\n" }
 	local n = math.min(#lines, most)
 	if #lines > most then n = most - 1 end
 	for k = 1, n do
 		-- a line that wraps would be two
-		local line = (term.mask(lines[k])):gsub("\t", "        ")
-		if term.width(line) >= term.columns() then
-			line = term.cell(line, term.columns() - 1)
-		end
-		out[#out + 1] = (before and marked(line, before[k] or "")
-			or (term.cell(line))) .. "\n"
+		local line = lines[k]:gsub("\t", "        ")
+		line = term.cell(line, term.columns() - 1)
+		out[#out + 1] = (before and marked(line, before[k] or "") or line)
+			.. "\n"
+		lines[k] = line
 	end
 	if n < #lines then
 		out[#out + 1] = ("… %d more lines\n"):format(#lines - n)
@@ -100,7 +97,7 @@ return {
 	run = function(ctx, args)
 		local seconds, text = read(ctx, args.text)
 		local printer = eval.printer(ctx, text)
-		local in_place = ctx.screen ~= false and term.is_tty(1)
+		local in_place = require("repl.pager").screen(ctx).tty
 		local before, drawn, looks = nil, 0, 0
 		while true do
 			local began = ctask.now()

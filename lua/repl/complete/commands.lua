@@ -72,7 +72,7 @@ end
 function KINDS.value(_, list, words)
 	for _, setting in ipairs(require("repl.settings").list) do
 		if setting.name == words[1] then
-			local values = setting.choices
+			local values = setting.choices or setting.words
 				or setting.type == "boolean" and { "on", "off" } or {}
 			for _, value in ipairs(values) do list:add(value, "value") end
 		end
@@ -92,10 +92,8 @@ function KINDS.run(_, list)
 end
 
 function KINDS.job(c, list)
-	for _, job in pairs(c.ctx.jobs or {}) do
-		if type(job) == "table" and job.id then
-			list:add(tostring(job.id), "job", job.what)
-		end
+	for _, job in ipairs((c.ctx.jobs or {}).list or {}) do
+		list:add(tostring(job.id), "job", job.text)
 	end
 	list:add("all", "job")
 end
