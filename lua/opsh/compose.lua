@@ -17,6 +17,7 @@ local M = {}
 ---@class opsh.compose.client: opsh.orchestrator
 local Client = {}
 Client.__index = Client
+Client.__call = function(o, ...) return orchestrator.call(o, ...) end
 Client.__name = "opsh.compose.client"
 
 local options, seconds = docker.options, docker.seconds

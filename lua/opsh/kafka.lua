@@ -4,6 +4,7 @@
 -- client, its words and the options of the kind.
 local c = require "opsh.c.kafka"
 local err = require "opsh.c.err"
+local line = require "opsh.words"
 
 local M = {}
 
@@ -38,54 +39,15 @@ function M.target(client) return c.target(client) end
 
 -- --- as at a prompt ------------------------------------------------------------
 
-local function value_of(text)
-	if text == "true" or text == "false" then return text == "true" end
-	return math.tointeger(tonumber(text)) or tonumber(text) or text
-end
-
--- "orders max=10 key='a b'" -> { "orders" }, { max = 10, key = "a b" }
-local function split(text)
-	local args, opts, at = {}, {}, 1
-	while true do
-		at = text:find("%S", at)
-		if not at then return args, opts end
-		local name, start = text:match("^([%a_][%w_]*)=()", at)
-		local from = start or at
-		local quote = text:match("^(['\"])", from)
-		local word, after
-		if quote then
-			word, after = text:match("^" .. quote .. "([^" .. quote .. "]*)"
-				.. quote .. "()", from)
-			if not word then
-				error(err.new { kind = "usage", message = ("unfinished quote in "
-					.. "'%s'"):format(text) }, 0)
-			end
-		else
-			word, after = text:match("^(%S*)()", from)
-			word = value_of(word)
-		end
-		if name then opts[name] = word else args[#args + 1] = word end
-		at = after
-	end
-end
-
 function Client:__call(text, ...)
 	if type(text) ~= "string" or select("#", ...) > 0 then
 		error(err.new { kind = "usage", message = "expected one string: "
 			.. "\"topics\", \"lag GROUP\", \"consume TOPIC max=10\"" }, 0)
 	end
-	local args, opts = split(text)
+	local args, opts = line.split(text)
 	local word = tostring(table.remove(args, 1) or "")
 	local method = word:match "^%l[%l_]*$" and Client[word]
-	if not method then
-		local known = {}
-		for name in pairs(Client) do
-			if not name:find "^__" then known[#known + 1] = name end
-		end
-		table.sort(known)
-		error(err.new { kind = "usage", message = ("unknown word '%s'"):format(
-			word), hint = "one of: " .. table.concat(known, ", ") }, 0)
-	end
+	if not method then line.unknown(word, Client) end
 	if words[word] then return words[word](self, args, opts) end
 	args[#args + 1] = next(opts) and opts or nil
 	return method(self, table.unpack(args))

@@ -16,6 +16,7 @@ local M = {}
 ---@field private call opsh.kubernetes.call
 local Client = {}
 Client.__index = Client
+Client.__call = function(o, ...) return orchestrator.call(o, ...) end
 
 local WORKLOADS = "deployments.apps,statefulsets.apps,daemonsets.apps"
 

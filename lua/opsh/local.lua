@@ -18,6 +18,7 @@ local M = {}
 ---@class opsh.local.client: opsh.orchestrator
 local Client = {}
 Client.__index = Client
+Client.__call = function(o, ...) return orchestrator.call(o, ...) end
 Client.__name = "opsh.local.client"
 
 local GRACE <const> = 30	-- seconds that a service may take to be ready

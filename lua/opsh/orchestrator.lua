@@ -143,4 +143,70 @@ function M.wait_ready(o, services, opts)
 	end
 end
 
+-- What a word of a call takes: services, one of them and what else.
+local CALLS = {
+	services = "", top = "services", status = "services", events = "services",
+	start = "services", stop = "services", restart = "services",
+	definition = "", rollout_status = "", undo = "", set_image = "",
+	scale = "number",
+}
+
+local LOG_LINES = 100	-- of a log that is asked for by one word
+
+local function take(o, word, args, opts)
+	if word == "logs" then
+		opts.tail = opts.tail or LOG_LINES
+		local lines = {}
+		for line in o:logs(#args > 0 and args or nil, opts) do
+			lines[#lines + 1] = line
+		end
+		return lines
+	elseif word == "set_env" then
+		return o:set_env(args[1], opts)
+	elseif word == "exec" then
+		return o:exec(table.remove(args, 1), args,
+			next(opts) and opts or nil)
+	end
+	opts = next(opts) and opts or nil
+	if CALLS[word] == "services" then
+		return o[word](o, #args > 0 and args or nil, opts)
+	end
+	args[#args + 1] = opts
+	return o[word](o, table.unpack(args))
+end
+
+---A call by one string, as it is typed at a prompt: `status`, `logs api tail=20`,
+---`restart api`, `scale api 3`, `exec api ls /tmp`, `set_env api A=b`. It is the
+---method of that name, judged as that is; a log is a list of lines here.
+---@param o opsh.orchestrator
+---@param text string
+---@return any
+function M.call(o, text)
+	local line = require "opsh.words"
+	if type(text) ~= "string" then
+		error(err.new { kind = "usage", message = ("expected one string, got a %s")
+			:format(type(text)), hint = "\"status\", \"logs SERVICE tail=20\", "
+			.. "\"restart SERVICE\"" }, 0)
+	end
+	local args, opts = line.split(text)
+	local word = tostring(table.remove(args, 1) or "")
+	if not (CALLS[word] or word == "logs" or word == "exec"
+		or word == "set_env") then
+		local known = { logs = true, exec = true, set_env = true }
+		for name in pairs(CALLS) do known[name] = true end
+		line.unknown(word, known)
+	elseif not o[word] then
+		error(err.new { kind = "usage", code = "UNSUPPORTED", op = word,
+			message = ("'%s' is not there for this orchestrator"):format(word) },
+			0)
+	end
+	for n, arg in ipairs(args) do
+		-- names and arguments of programs; a number only where one is meant
+		if not (CALLS[word] == "number" and n == 2) then
+			args[n] = tostring(arg)
+		end
+	end
+	return take(o, word, args, opts)
+end
+
 return M

@@ -129,11 +129,18 @@ local function forget(ctx, name)
 	end
 end
 
+---The description that NAME=URL gives; nothing is added. Raises kind usage, config.
+---@param text string
+---@return table target
+function targets.parse(text)
+	local list = require "run.targets"
+	return list.add(list.empty(), text, { secret = require "opsh.secret" })
+end
+
 ---Adds a target, or puts one in the place of another. password: what was typed.
 ---@param ctx table
 ---@param text string NAME=URL
 ---@param password? string
----@return table target
 ---@return boolean replaced
 function targets.add(ctx, text, password)
 	local secret = require "opsh.secret"
@@ -149,7 +156,7 @@ function targets.add(ctx, text, password)
 	session.added = session.added or {}
 	-- plain: a run of its own is given them by its environment
 	session.added[name] = { url = text:sub(#name + 2), password = password }
-	return target, before ~= nil
+	return before ~= nil
 end
 
 return targets

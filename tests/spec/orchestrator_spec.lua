@@ -74,4 +74,43 @@ describe("orchestrator", function()
 			{ timeout = 0 })
 		ok(e.message:find("db is not there", 1, true))
 	end)
+
+	it("is called by one string: call", function()
+		local said
+		local o = setmetatable({}, { __index = function(_, name)
+			if name == "undo" then return nil end
+			return function(_, ...)
+				said = { name, ... }
+				if name == "logs" then
+					return coroutine.wrap(function()
+						coroutine.yield { text = "one" }
+						coroutine.yield { text = "two" }
+					end)
+				end
+				return name .. " done"
+			end
+		end })
+		local function call(text)
+			said = nil
+			return orchestrator.call(o, text)
+		end
+		eq(call "status", "status done")
+		eq(said, { "status" })
+		call "restart api worker timeout=5"
+		eq(said, { "restart", { "api", "worker" }, { timeout = 5 } })
+		call "scale api 3"
+		eq(said, { "scale", "api", 3 })
+		call "set_env api LEVEL=debug"
+		eq(said, { "set_env", "api", { LEVEL = "debug" } })
+		call "exec cache redis-cli ping 7"
+		eq(said, { "exec", "cache", { "redis-cli", "ping", "7" } })
+		eq(#call "logs api", 2)
+		eq(said, { "logs", { "api" }, { tail = 100 } })
+		local e = raises("unknown word 'sttus'", call, "sttus")
+		ok(e.hint:find("status", 1, true))
+		raises("usage", call, "")
+		raises("usage", orchestrator.call, o, 7)
+		eq(raises("usage", call, "undo api").code, "UNSUPPORTED")
+		raises("unknown word '__index'", call, "__index")
+	end)
 end)

@@ -4,8 +4,7 @@
 local session = require "run.session"
 local targets = require "repl.targets"
 
-local function password_of(ctx, name, wanted)
-	if not wanted then return nil end
+local function password_of(ctx, name)
 	local term = require "opsh.c.term"
 	local answer = (ctx.ask or term.prompt)(("password of '%s': "):format(name),
 		{ secret = true })
@@ -16,10 +15,10 @@ local function password_of(ctx, name, wanted)
 	return answer
 end
 
--- user@ with no password behind it, for a kind that takes one.
-local function wants_password(url)
-	local user = url:match "^[%w+]+://([^/@]*)@"
-	return user ~= nil and user ~= "" and not user:find(":", 1, true)
+-- A user and no password, where one can be typed.
+local function wants_password(ctx, target)
+	local u = target.url or {}
+	return u.user and not u.password and (ctx.ask or session.interactive())
 end
 
 local function tell(ctx, met)
@@ -50,21 +49,19 @@ return {
 :connect other=redis://host:6379/0   adds a target for this session
 :connect db=postgresql://ops@host/x  asks for the password of ops]],
 	run = function(ctx, args)
-		local name, url = args[1]:match "^([^=]*)=(.*)$"
+		local name = args[1]:match "^([^=]*)="
 		if not name then
 			tell(ctx, targets.meet(args[1]))
 			return
 		end
-		local ask = args.options.password or ctx.interactive ~= false
-			and session.interactive() and wants_password(url)
 		-- what it is made of is checked first: nobody types for nothing
-		local target, replaced = targets.add(ctx, args[1])
-		if ask then
-			local kind = require("opsh." .. target.kind).kind
-			if kind.options and kind.options.password then
-				targets.add(ctx, args[1], password_of(ctx, name, ask))
-			end
+		local target, password = targets.parse(args[1]), nil
+		local kind = not target.absent and require("opsh." .. target.kind).kind
+		if kind and kind.options and kind.options.password
+			and (args.options.password or wants_password(ctx, target)) then
+			password = password_of(ctx, name)
 		end
+		local replaced = targets.add(ctx, args[1], password)
 		if replaced then
 			ctx.err(("'%s' is another target from here on\n"):format(name))
 		end
