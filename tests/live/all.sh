@@ -11,7 +11,7 @@ trap 'rm -f -- "$out"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for test in run.sh cli_test.sh tls.sh compose.sh monitoring.sh sale.sh \
+for test in run.sh cli_test.sh tls.sh compose.sh monitoring.sh sale.sh kafka.sh \
 	postgres_plan.sh postgres.sh postgres_backup.sh \
 	postgres_corruption.sh; do
 	"$here/$test" >"$out" 2>&1 </dev/null

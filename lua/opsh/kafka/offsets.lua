@@ -16,7 +16,7 @@ local FIRST <const>, LAST <const> = -2, -1
 ---@field committed? integer before; nil: nothing
 ---@field low integer
 ---@field high integer
----@field to integer
+---@field to? integer nil: the commit is taken away
 ---@field skips integer messages that nobody will read: from committed (or low) to `to`
 ---@field repeats integer messages that will be read again
 
@@ -26,19 +26,40 @@ local function timeout_of(opts) return { timeout = opts.timeout } end
 
 local function is_offset(v) return math.type(v) == "integer" and v >= 0 end
 
--- {time =}, {[partition] = offset}, "earliest", "latest", an offset.
+-- {{topic =, partition =, offset = or nil}, ...}: each for itself.
+local function is_list(to)
+	return type(to) == "table" and type(to[1]) == "table"
+end
+
+local function check_list(to)
+	for _, row in ipairs(to) do
+		if type(row) ~= "table" or type(row.topic) ~= "string"
+			or not is_offset(row.partition)
+			or row.offset ~= nil and not is_offset(row.offset) then
+			return false
+		end
+	end
+	return true
+end
+
+-- {time =}, {[partition] = offset}, a list, "earliest", "latest", an offset.
 local function check_target(to)
 	if to == "earliest" or to == "latest" or is_offset(to) then return end
 	local fine = type(to) == "table" and next(to) ~= nil
-	if fine and to.time ~= nil then
+	if fine and is_list(to) then
+		fine = check_list(to)
+	elseif fine and to.time ~= nil then
 		fine = type(to.time) == "number" and next(to, "time") == nil
 			and to.time >= 0 and to.time < 1e11
 	elseif fine then
-		for p, offset in pairs(to) do fine = fine and is_offset(p) and is_offset(offset) end
+		for p, offset in pairs(to) do
+			fine = fine and is_offset(p) and is_offset(offset)
+		end
 	end
 	if not fine then
 		say.usage("option 'to' is \"earliest\", \"latest\", an offset, "
-			.. "{[partition] = offset} or {time = unix seconds}")
+			.. "{[partition] = offset}, {time = unix seconds} or a list of "
+			.. "{topic =, partition =, offset =}")
 	end
 end
 
@@ -57,12 +78,37 @@ local function topics_of(committed, opts)
 	return list
 end
 
+local function no_partition(t, p)
+	say.usage("topic '%s' has no partition %s, only 0 to %d", t.topic,
+		tostring(p), #t.partitions - 1)
+end
+
+-- Rows of a list, each with its own offset.
+local function listed(meta, before, list)
+	local rows, seen = {}, {}
+	for n, want in ipairs(list) do
+		local t = topics.find(meta, want.topic)
+		local k = want.topic .. "\0" .. want.partition
+		if not t.partitions[want.partition + 1] then
+			no_partition(t, want.partition)
+		elseif seen[k] then
+			say.usage("partition %d of '%s' is named twice", want.partition,
+				want.topic)
+		end
+		seen[k] = true
+		rows[n] = { topic = want.topic, partition = want.partition,
+			committed = before[k], offset = want.offset }
+	end
+	return rows
+end
+
 -- The partitions that are meant, with what is committed.
 local function meant(meta, committed, opts)
 	local before, rows, numbers = {}, {}, nil
 	for _, p in ipairs(committed) do
 		before[p.topic .. "\0" .. p.partition] = p.offset
 	end
+	if is_list(opts.to) then return listed(meta, before, opts.to) end
 	if type(opts.to) == "table" and opts.to.time == nil then
 		numbers = opts.to
 		if opts.topic == nil then
@@ -72,10 +118,7 @@ local function meant(meta, committed, opts)
 	for _, topic in ipairs(topics_of(committed, opts)) do
 		local t = topics.find(meta, topic)
 		for p in pairs(numbers or {}) do
-			if not t.partitions[p + 1] then
-				say.usage("topic '%s' has no partition %d, only 0 to %d", topic,
-					p, #t.partitions - 1)
-			end
+			if not t.partitions[p + 1] then no_partition(t, p) end
 		end
 		for _, p in ipairs(t.partitions) do
 			if not numbers or numbers[p.partition] then
@@ -94,7 +137,13 @@ local function place(row, to)
 		-- nothing that late: the next message
 		return row.timed >= 0 and row.timed or row.high
 	end
-	local offset = type(to) == "table" and to[row.partition] or to
+	local offset = to
+	if is_list(to) then
+		offset = row.offset
+		if not offset then return nil end
+	elseif type(to) == "table" then
+		offset = to[row.partition]
+	end
 	if offset < row.low or offset > row.high then
 		say.usage("offset %d of '%s' %d is not between %d and %d", offset,
 			row.topic, row.partition, row.low, row.high)
@@ -117,11 +166,11 @@ local function resolve(client, meta, rows, opts)
 		end
 		row.low, row.high, row.timed = a[1], a[2], a[3]
 		row.to = place(row, to)
-		row.timed = nil
+		row.timed, row.offset = nil, nil
 		-- what retention has removed is not there to be skipped or repeated
 		local from = math.max(row.committed or row.low, row.low)
-		row.skips = math.max(row.to - from, 0)
-		row.repeats = math.max(from - row.to, 0)
+		row.skips = math.max((row.to or row.low) - from, 0)
+		row.repeats = math.max(from - (row.to or row.low), 0)
 	end
 	return rows
 end
@@ -129,7 +178,9 @@ end
 local PLAN <const> = "timeout to topic"
 
 ---Where a group's offsets would be set, partition by partition. Reads only; a group
----with members may be asked about.
+---with members may be asked about. `to`: "earliest", "latest", an offset, {[partition]
+---= offset}, {time = unix seconds}, or a list of {topic =, partition =, offset =}, in
+---which an offset that is nil takes the commit away.
 ---@param client userdata
 ---@param name string
 ---@param opts {topic?: string, to: any, timeout?: number}
