@@ -103,7 +103,7 @@ end
 ---@return table? class
 function docs.module(name)
 	scan()
-	local key = "module " .. name
+	local key = "=" .. name
 	if classes[key] ~= nil then return classes[key] or nil end
 	local path = modules[name]
 	if not path then return nil end
@@ -116,7 +116,7 @@ function docs.module(name)
 		summary = docs.summary(name), text = file.text }
 	classes[key] = class
 	local own = file.classes[file.returns or name]
-	local found = docs.class(file.returns or name) or own
+	local found = file.returns and docs.class(file.returns) or own
 	for _, field in ipairs(own and own.order or {}) do
 		class.order[#class.order + 1] = field
 		class.members[field] = found.members[field]

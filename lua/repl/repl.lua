@@ -43,6 +43,7 @@ local function context()
 		---The next line begins as this text.
 		edit = function(text) ctx.text = text end,
 	}
+	ctx.env.help = require("repl.help").new(ctx)
 	return ctx
 end
 

@@ -22,15 +22,34 @@ local function declares(line, block)
 		false
 end
 
--- What is another module's: "NAME opsh.c.fs read", of `NAME = c.read`.
-local function borrowed(text, out)
+-- What the file returns, when that is a name.
+local function owner_of(text) return text:match "\nreturn%s+([%a_][%w_]*)%s*$" end
+
+-- Local functions that are handed out: NAME -> the name they have outside, of
+-- `M.get = get`.
+local function exported(text, owner)
+	local out = {}
+	for name, own in text:gmatch("\n" .. (owner or "-")
+		.. "%.([%a_][%w_]*)%s*=%s*([%a_][%w_]*)%s*\n") do
+		out[own] = name
+	end
+	return out
+end
+
+-- What is another module's: "NAME opsh.c.fs read", of `NAME = c.read`; and
+-- "---@mirror CLASS", where each method of a class is a function too.
+local function borrowed(text, out, owner)
 	local from = {}
 	for name, module in text:gmatch
 		"local%s+([%a_][%w_]*)%s*=%s*require%s*%(?%s*\"([%w_.]+)\"" do
 		from[name] = module
 	end
-	local owner = text:match "\nreturn%s+([%a_][%w_]*)%s*$"
 	if not owner then return end
+	local mirrored, body = text:match
+		"\nfor name, method in pairs%(([%a_][%w_]*)%) do(.-)\nend"
+	if mirrored and body:find(owner .. "[name] =", 1, true) then
+		out[#out + 1] = "---@mirror " .. mirrored
+	end
 	local function add(name, module, field)
 		if from[module] then
 			out[#out + 1] = ("---@same %s.%s %s %s"):format(owner, name,
@@ -53,6 +72,8 @@ end
 ---@return string stub
 return function(text)
 	local lines, out, block, first = {}, {}, {}, true
+	local owner = owner_of(text)
+	local handed = exported(text, owner)
 	for line in (text .. "\n"):gmatch "([^\n]*)\n" do
 		lines[#lines + 1] = line
 	end
@@ -63,6 +84,12 @@ return function(text)
 		else
 			local doc = table.concat(block, "\n")
 			local kept, is_function = declares(line, doc)
+			local own = line:match "^local%s+function%s+([%a_][%w_]*)"
+			if handed[own] and #block > 0 then
+				line = ("function %s.%s%s"):format(owner, handed[own],
+					line:match "%(.*")
+				kept, is_function = true, true
+			end
 			if first and #block > 0 then
 				out[#out + 1] = doc .. "\n"
 				first, block = false, {}
@@ -78,6 +105,6 @@ return function(text)
 			block = {}
 		end
 	end
-	borrowed(text, out)
+	borrowed(text, out, owner)
 	return table.concat(out, "\n") .. "\n"
 end

@@ -105,6 +105,7 @@ end
 
 -- --- what it is given ---------------------------------------------------------------
 
+-- Raises kind usage, with a text by its format.
 local function usage(fmt, ...)
 	error(err.new { kind = "usage", message = fmt:format(...) }, 0)
 end

@@ -261,7 +261,25 @@ local function owner_of_module(file, source, module)
 		file.returned = found
 	end
 	if file.returned then
-		file.owners[file.returned], file.returns = { module }, module
+		-- a class may have the module's name and be something else
+		file.returns = "module " .. module
+		file.owners[file.returned] = { file.returns }
+	end
+end
+
+-- Each method of a class is a function of the module too, on an object of its own.
+local function mirror(file, name)
+	for _, class in ipairs(file.owners[name] or {}) do
+		local from = new_class(file, class)
+		for _, member in ipairs(from.order) do
+			local method = from.members[member]
+			local into = new_class(file, file.returns or "")
+			if method.params and not into.members[member] then
+				add_member(into, { name = member, sep = ".",
+					params = method.params, returns = method.returns,
+					summary = method.summary, text = method.text })
+			end
+		end
 	end
 end
 
@@ -280,6 +298,8 @@ function text.parse(source, path)
 			"^%-%-%-@same%s+[%w_]+%.([%w_]+)%s+([%w_.]+)%s+([%w_]+)"
 		if name then
 			table.insert(file.same, { name = name, module = from, field = field })
+		elseif line:find "^%-%-%-@mirror" then
+			mirror(file, line:match "@mirror%s+([%w_]+)")
 		elseif line:find "^%-%-" then
 			block[#block + 1] = line
 		elseif #block > 0 then
