@@ -38,6 +38,11 @@ local function scan()
 			for name in file:gmatch "%-%-%-@global%s+([%w_]+)" do
 				globals[name] = path
 			end
+			-- methods that a part of a kind installs
+			local kind = path:match "^doc/opsh/([%w_]+)/"
+			if kind and file:find("\nfunction Client:", 1, true) then
+				note(paths, docs.of_kind(kind), path)
+			end
 			local module = file:match "^%-%-%-@meta%s+([%w_.]+)"
 				or path:match "^doc/(opsh/.+)%.lua$"
 			if module then modules[module:gsub("/", ".")] = path end
@@ -54,6 +59,15 @@ local function parse(path)
 	return file
 end
 
+-- Of two that describe one function, which says more? Types count most.
+local function worth(member)
+	local n = member.summary and 1 or 0
+	for _, param in ipairs(member.params or {}) do
+		if param.type then return n + 2 end
+	end
+	return n
+end
+
 local function merge(into, found)
 	for _, key in ipairs { "summary", "text", "extends", "call" } do
 		into[key] = into[key] or found[key]
@@ -63,7 +77,7 @@ local function merge(into, found)
 		if not known then
 			into.order[#into.order + 1] = name
 			into.members[name] = member
-		elseif not known.summary or not known.params and member.params then
+		elseif worth(member) > worth(known) then
 			into.members[name] = member
 		end
 	end
@@ -93,7 +107,8 @@ function docs.class(name)
 	local class = { name = name, order = {}, members = {} }
 	classes[name] = class
 	for _, path in ipairs(paths[name]) do
-		merge(class, parse(path).classes[name])
+		local found = parse(path).classes[name]
+		if found then merge(class, found) end
 	end
 	return class
 end

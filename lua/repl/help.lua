@@ -36,9 +36,9 @@ local function overview(ctx)
 	return table.concat(out)
 end
 
-local function of_table(value, ctx, thing)
-	local n, all = 0, nil
-	all = scope.each(value, 100000, function() n = n + 1 end)
+local function of_table(value, thing)
+	local n = 0
+	local all = scope.each(value, 100000, function() n = n + 1 end)
 	local out = ("a table with %s%d key%s\n"):format(all and "" or "more than ",
 		n, n == 1 and "" or "s")
 	if thing.class then
@@ -48,7 +48,7 @@ local function of_table(value, ctx, thing)
 	return out
 end
 
-local function of_userdata(_, _, thing)
+local function of_userdata(_, thing)
 	local class = thing.class and docs.class(thing.class)
 	if class then return about.class(class) end
 	return "an object of opsh; it has no description of its own\n"
@@ -56,7 +56,7 @@ end
 
 local OF = { table = of_table, userdata = of_userdata }
 
-OF["function"] = function(value, ctx)
+OF["function"] = function(value, _, ctx)
 	local member, called = topics.of_function(value, ctx)
 	if member then return about.member(member, called) end
 	return about.source(value)
@@ -72,12 +72,12 @@ function M.of(ctx, value)
 	if thing.target then return about.target(thing.target, ctx) end
 	if thing.module then return about.module(thing.module) end
 	for name in next, topics.libraries do
-		if rawequal(rawget(ctx.env, name), value) then
+		if value ~= nil and rawequal(rawget(ctx.env, name), value) then
 			return about.class(docs.library(name), name)
 		end
 	end
 	local kind = type(value)
-	if OF[kind] then return OF[kind](value, ctx, thing) end
+	if OF[kind] then return OF[kind](value, thing, ctx) end
 	return ("a %s: %s\n"):format(math.type(value) or kind, tostring(value))
 end
 

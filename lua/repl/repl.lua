@@ -44,6 +44,7 @@ local function context()
 		edit = function(text) ctx.text = text end,
 	}
 	ctx.env.help = require("repl.help").new(ctx)
+	ctx.refresh = function() require("repl.catalog").refresh(ctx) end
 	return ctx
 end
 

@@ -36,7 +36,6 @@ end
 ---@param ctx table
 ---@param text string
 function M.entry(ctx, text)
-	if text:find "^%s*:refresh" then catalog.refresh(ctx) end
 	if not text:find("[\"'%[]") then return end
 	local lower = text:lower()
 	for _, word in ipairs(CHANGES) do

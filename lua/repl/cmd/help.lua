@@ -1,11 +1,11 @@
--- :help: the commands, one of them, or a guide of `opsh
--- help`. Owns no text: each command's file and each guide
--- says its own.
+-- :help: the commands, one of them, or what repl.help knows of a topic. Owns no
+-- text: each command's file, each guide and each function's comment says its
+-- own.
 local command = require "repl.command"
 
 return {
 	name = "help",
-	summary = "the commands, or help on one, or a guide of opsh",
+	summary = "the commands, or help on one, or on any topic",
 	usage = "[COMMAND|TOPIC]",
 	args = { { name = "COMMAND", kind = "command", optional = true } },
 	help = "A value is explained by help(VALUE).",
@@ -23,7 +23,6 @@ return {
 			ctx.out(command.help(spec))
 			return
 		end
-		require("run.cmd.help").run({ out = ctx.out, rows = ctx.rows },
-			{ word })
+		ctx.out(require("repl.help").topic(ctx, word))
 	end,
 }

@@ -2,9 +2,9 @@
 -- the commands themselves say. Owns what can be said of each kind; no kind asks a
 -- server.
 local books = require "repl.books"
+local command = require "repl.command"
 local files = require "repl.complete.files"
 local sys = require "opsh.c.sys"
-local command = sys.file "lua/repl/command.lua" and require "repl.command"
 
 local KINDS = {}
 
@@ -104,7 +104,6 @@ end
 
 -- The command of a line and the place after its name; nil while that is typed.
 local function spec_of(text)
-	if not command then return nil end
 	local name, past = text:match "^%s*([%w_]+)%s+()"
 	if not name then return nil end
 	local found, spec = pcall(command.find, name)
@@ -146,7 +145,7 @@ function M.code_from(text)
 end
 
 function M.complete(c, list)
-	if not c.command or not command then return false end
+	if not c.command then return false end
 	local spec, past = spec_of(c.command)
 	if spec == nil then
 		list:start(c.at - #c.command:match "%S*$" + 1)

@@ -142,7 +142,10 @@ return {
 		list:start(c.at - #word + 1, true)
 		local last = (before:match "([%w_]+)%s*$" or ""):lower()
 		local qualifier = word:match "^(.*)%."
-		local full = c.text:sub(c.str.from)	-- what stands after the cursor too
+		-- what stands after the cursor says more: "select | from t"
+		local full = c.text:sub(c.str.from)
+		local stop = c.str.quote == "[" and "]" or c.str.quote
+		full = full:sub(1, (full:find(stop, #c.str.text + 1, true) or 0) - 1)
 		local tables = mentioned(full, known)
 		if BEFORE_TABLE[last] then
 			add_tables(list, known, qualifier)

@@ -292,6 +292,10 @@ function text.parse(source, path)
 	local module = source:match "^%-%-%-@meta%s+([%w_.]+)"
 		or path:gsub("^doc/", ""):gsub("%.lua$", ""):gsub("/", ".")
 	owner_of_module(file, source, module)
+	local kind = path:match "^doc/opsh/([%w_]+)/"
+	if kind and not source:find "\nlocal Client = " then
+		file.owners.Client = { ("opsh.%s.client"):format(kind) }
+	end
 	local block, first = {}, true
 	for line in source:gmatch "([^\n]*)\n" do
 		local name, from, field = line:match

@@ -3,6 +3,7 @@
 -- Owns the order in which these are tried; runs nothing.
 local about = require "repl.help.about"
 local books = require "repl.books"
+local command = require "repl.command"
 local docs = require "repl.docs"
 local lex = require "repl.lex"
 local sys = require "opsh.c.sys"
@@ -109,14 +110,9 @@ end
 
 local FIND = {}
 
-local function all_commands()
-	return sys.file "lua/repl/command.lua" and require "repl.command"
-end
-
 -- ":run", "run"
 FIND[1] = function(_, name)
-	local command = all_commands()
-	local spec = command and command.get((name:gsub("^:", "")))
+	local spec = command.get((name:gsub("^:", "")))
 	if spec and (name:find "^:" or not M.guide(name)) then
 		return command.help(spec)
 	end
@@ -195,11 +191,11 @@ function FIND.redis(ctx, name, thing)
 	local commands = redis.commands(ctx, target or { name = "" })
 	local full = commands[name:upper()] and name:upper()
 		or redis.of_method(commands, name)
-	local command = full and commands[full]
-	if not command then return nil end
+	local found = full and commands[full]
+	if not found then return nil end
 	local method = full:lower():gsub("[ -]", "_")
 	return ("%s %s\n\n%sa command of Redis: %s:%s(...)\n"):format(full,
-		command.syntax, command.summary and command.summary .. "\n" or "",
+		found.syntax, found.summary and found.summary .. "\n" or "",
 		target and target.name or "cache", method)
 end
 
@@ -225,8 +221,7 @@ local function names(ctx)
 	for name in pairs(require("run.env").names()) do out[name] = true end
 	for name in next, ctx.config().targets do out[name] = true end
 	for _, entry in ipairs(books.list(ctx)) do out[entry.name] = true end
-	local command = all_commands()
-	for _, name in ipairs(command and command.names() or {}) do
+	for _, name in ipairs(command.names()) do
 		out[":" .. name] = true
 	end
 	for _, kind in ipairs(require("opsh.c.err").kinds) do out[kind] = true end
