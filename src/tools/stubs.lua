@@ -26,18 +26,9 @@ end
 local function owner_of(text) return text:match "\nreturn%s+([%a_][%w_]*)%s*$" end
 
 -- Local functions that are handed out: NAME -> the name they have outside, of
--- `M.get = get`; of `Client.a, Client.b = a, b` (with the client as the first
--- argument) too.
+-- `M.get = get`.
 local function exported(text, owner)
 	local out = {}
-	for names, values in text:gmatch
-		"\n%s+(Client%.[%w_., ]+) = ([%a_][%w_, ]*)%s*%f[\n]" do
-		local own = values:gmatch "[%w_]+"
-		for name in names:gmatch "Client%.([%w_]+)" do
-			local value = own()
-			if value then out[value] = { name = name } end
-		end
-	end
 	for name, own in text:gmatch("\n" .. (owner or "-")
 		.. "%.([%a_][%w_]*)%s*=%s*([%a_][%w_]*)%s*\n") do
 		out[own] = name
@@ -94,11 +85,7 @@ return function(text)
 			local doc = table.concat(block, "\n")
 			local kept, is_function = declares(line, doc)
 			local own = line:match "^local%s+function%s+([%a_][%w_]*)"
-			if type(handed[own]) == "table" and #block > 0 then
-				line = ("function Client:%s%s"):format(handed[own].name,
-					line:match("%(.*"):gsub("^%([%w_]*,?%s*", "("))
-				kept, is_function = true, true
-			elseif handed[own] and #block > 0 then
+			if handed[own] and #block > 0 then
 				line = ("function %s.%s%s"):format(owner, handed[own],
 					line:match "%(.*")
 				kept, is_function = true, true

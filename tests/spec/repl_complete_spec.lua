@@ -285,7 +285,7 @@ describe("completion of what servers have", function()
 		local groups = connected({ "events", "groups" }, { "processor" })
 		eq(offered('events:lag "pr|', groups), { "processor" })
 		eq(offered('events "lag pr|', groups), { "processor" })
-		eq(offered('events "la|', groups), { "lag" })
+		eq(offered('events "wat|', groups), { "watermarks" })
 	end)
 
 	it("asks in the background, once, and only what is connected", function()
