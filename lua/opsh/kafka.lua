@@ -54,7 +54,7 @@ function Client:__call(text, ...)
 end
 
 for _, part in ipairs { "topics", "groups", "lag", "offsets", "probe",
-	"consume" } do
+	"consume", "write" } do
 	require("opsh.kafka." .. part).install(Client, words)
 end
 c.methods(Client)

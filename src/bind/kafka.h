@@ -131,6 +131,12 @@ void kafka_meets_closed(struct kafka_handle *h, const struct kafka_client *kc);
 void kafka_blame(struct err *e, const struct kafka_handle *h, double since);
 
 /* --- the client (kafka_client.c, kafka_meet.c) ------------------------------ */
+/* What a meeting is asked beside the identity: is there such a topic? */
+struct kafka_topic {
+	char name[256];
+	rd_kafka_resp_err_t error;
+	int partitions;
+};
 struct kafka_client {
 	struct target *target;	/* borrowed: user value 1 */
 	struct kafka_options o;	/* owned */
@@ -141,6 +147,8 @@ struct kafka_client {
 	struct kafka_producer *producers;	/* owned: kafka_produce.c's */
 	char brokers[256];	/* bootstrap list, for messages */
 	double met_at;		/* when its identity was last read; 0 never */
+	struct kafka_topic topic;	/* the last one asked for, then */
+	double topic_at;
 	int closed;
 };
 
@@ -150,12 +158,6 @@ struct kafka_client *kafka_check(lua_State *L, int arg);
  * serves metadata, watermarks, offsets_for_times, all of the admin API. */
 struct kafka_handle *kafka_admin(struct kafka_client *kc, struct err *e);
 
-/* What a meeting is asked beside the identity: is there such a topic? */
-struct kafka_topic {
-	char name[256];
-	rd_kafka_resp_err_t error;
-	int partitions;
-};
 /* [-0, +0, v] Waits until the cluster has answered, told the target who it is
  * (target_seen), and said of the topic (NULL: none). Raises what is wrong: connect,
  * tls, auth, timeout, and leaves a record of it. The last thing of a C function with
@@ -163,6 +165,11 @@ struct kafka_topic {
 void kafka_meet(lua_State *L, struct kafka_client *kc,
 		struct kafka_topic *topic, double until, lua_KContext ctx,
 		lua_KFunction k);
+/* Was the topic asked for a moment ago? Then *topic is filled. */
+int kafka_topic_known(const struct kafka_client *kc, struct kafka_topic *topic);
+/* [-0, +0, v] Raises when it is not there, or can't be looked at. */
+void kafka_topic_must(lua_State *L, const struct kafka_client *kc,
+		      const struct kafka_topic *topic, const char *verb);
 /* Is a meeting needed before a call of this class? */
 int kafka_must_meet(const struct kafka_client *kc, enum effect_class cls);
 void kafka_open_client(lua_State *L);
@@ -205,6 +212,9 @@ struct kafka_call {
 	double timeout, until;
 	struct kafka_topic topic;	/* name set: is asked with the meeting,
 					   and must be there */
+	/* NULL, or: on the loop, when the boundary has let it pass; may put
+	 * another handle in h (held). -1: *e */
+	int (*prepare)(struct kafka_call *call, struct err *e);
 	void (*run)(struct kafka_call *call);
 	rd_kafka_admin_op_t admin;	/* of send() */
 	void (*send)(struct kafka_call *call, rd_kafka_AdminOptions_t *options,
@@ -217,6 +227,8 @@ struct kafka_call {
 	_Atomic int stop;		/* nobody waits any more */
 	int slice;
 	int met;
+	int harmless;			/* a write that nothing comes of when
+					   its reply is lost: failed then */
 };
 
 /* [-0, +1, v] Makes it for the client at 1 (size: of the whole); zeroed but for
@@ -241,6 +253,9 @@ void kafka_call_done(struct kafka_call *call, long long count);
  * unknown when *e says so; failed otherwise) and raises *e. */
 _Noreturn void kafka_call_fail(lua_State *L, struct kafka_call *call,
 			       struct err *e);
+/* [-0, +0, v] The same, *e as it is (its outcome set, or NONE). */
+_Noreturn void kafka_call_raise(lua_State *L, struct kafka_call *call,
+				struct err *e);
 /* [-1, +1, m] In push(), of a write: the table of fields on top becomes a result,
  * with ok = true. */
 int kafka_call_result(lua_State *L, struct kafka_call *call);

@@ -48,8 +48,8 @@ static enum op_answer call_cancel(struct op *op)
 		op->err.phase = PHASE_WAIT;
 		kafka_blame(&op->err, call->h, call->effect.began);
 	}
-	op->err.outcome = call->cls == EFFECT_READ ? OUTCOME_FAILED :
-		OUTCOME_UNKNOWN;
+	op->err.outcome = call->cls == EFFECT_READ || call->harmless ?
+		OUTCOME_FAILED : OUTCOME_UNKNOWN;
 	name_it(call, &op->err);
 	effect_end(&call->effect, op->err.outcome, -1, -1, &op->err);
 	kafka_pend_drop(&call->pend);
@@ -207,29 +207,10 @@ static void ask(lua_State *L, struct kafka_call *call)
 }
 
 /* --- the stages --------------------------------------------------------------------------- */
-static void check_topic(lua_State *L, struct kafka_call *call)
-{
-	struct err e;
-
-	if (!call->topic.name[0] || !call->topic.error)
-		return;
-	kafka_error_set(&e, call->topic.error, NULL);
-	if (call->topic.error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-	    call->topic.error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
-		err_set(&e, ERR_SERVER, "UNKNOWN_TOPIC_OR_PART", "there is no "
-			"topic '%s' on '%s'", call->topic.name,
-			call->kc->target->name);
-		snprintf(e.hint, sizeof e.hint, "topics() lists them, "
-			 "create_topic() makes one");
-	}
-	e.outcome = OUTCOME_FAILED;
-	name_it(call, &e);
-	err_raise(L, &e);
-}
-
 static int go(lua_State *L, struct kafka_call *call)
 {
 	struct effect_call what;
+	struct err e;
 	double left;
 
 	memset(&what, 0, sizeof what);
@@ -244,6 +225,10 @@ static int go(lua_State *L, struct kafka_call *call)
 		kafka_no_memory(L);
 	if (effect_begin(L, &call->effect, &what) == EFFECT_WITHHELD)
 		return effect_push_withheld(L, &call->effect, call->opts);
+	if (call->prepare && call->prepare(call, &e) < 0) {
+		e.outcome = OUTCOME_FAILED;
+		kafka_call_raise(L, call, &e);
+	}
 	if (call->send) {
 		ask(L, call);
 	} else {
@@ -273,7 +258,7 @@ static int call_k(lua_State *L, int status, lua_KContext ctx)
 		kafka_meet(L, call->kc, call->topic.name[0] ? &call->topic :
 			   NULL, call->until, ctx, call_k);
 	}
-	check_topic(L, call);
+	kafka_topic_must(L, call->kc, &call->topic, call->verb);
 	return go(L, call);
 }
 
@@ -294,10 +279,18 @@ static enum outcome outcome_of(const struct kafka_call *call,
 {
 	if (e->outcome != OUTCOME_NONE)
 		return e->outcome;
-	if (call->cls != EFFECT_READ && call->effect.sent &&
+	if (call->cls != EFFECT_READ && call->effect.sent && !call->harmless &&
 	    (e->kind == ERR_TIMEOUT || !strcmp(e->code, "_TRANSPORT")))
 		return OUTCOME_UNKNOWN;
 	return OUTCOME_FAILED;
+}
+
+void kafka_call_raise(lua_State *L, struct kafka_call *call, struct err *e)
+{
+	e->outcome = outcome_of(call, e);
+	name_it(call, e);
+	effect_end(&call->effect, e->outcome, -1, -1, e);
+	err_raise(L, e);
 }
 
 void kafka_call_fail(lua_State *L, struct kafka_call *call, struct err *e)
@@ -313,9 +306,7 @@ void kafka_call_fail(lua_State *L, struct kafka_call *call, struct err *e)
 		e->outcome = own.outcome;
 		kafka_blame(e, call->h, call->effect.began);
 	}
-	name_it(call, e);
-	effect_end(&call->effect, e->outcome, -1, -1, e);
-	err_raise(L, e);
+	kafka_call_raise(L, call, e);
 }
 
 int kafka_call_result(lua_State *L, struct kafka_call *call)

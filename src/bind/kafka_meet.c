@@ -202,10 +202,13 @@ static int meet_push(lua_State *L, struct op *op)
 	snprintf(identity, sizeof identity, "%s%s", m->cluster[0] ?
 		 "cluster_id=" : "", m->cluster);
 	target_seen(m->kc->target, identity, "");
-	m->kc->met_at = m->began;
+	m->kc->met_at = loop_now();
 	m->h->all_down = 0;
-	if (m->topic)
+	if (m->topic) {
 		*m->topic = m->found;
+		m->kc->topic = m->found;
+		m->kc->topic_at = loop_now();
+	}
 	return 0;
 }
 
@@ -282,6 +285,36 @@ static int l_meet_recorded(lua_State *L)
 	lua_pushcfunction(L, l_meet);
 	lua_insert(L, 1);
 	return meet_caught(L, lua_pcallk(L, 1, 0, 0, ctx, meet_caught), ctx);
+}
+
+int kafka_topic_known(const struct kafka_client *kc, struct kafka_topic *topic)
+{
+	if (strcmp(kc->topic.name, topic->name) || kc->topic.error ||
+	    loop_now() - kc->topic_at > KAFKA_FRESH)
+		return 0;
+	*topic = kc->topic;
+	return 1;
+}
+
+void kafka_topic_must(lua_State *L, const struct kafka_client *kc,
+		      const struct kafka_topic *topic, const char *verb)
+{
+	struct err e;
+
+	if (!topic->name[0] || !topic->error)
+		return;
+	kafka_error_set(&e, topic->error, NULL);
+	if (topic->error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+	    topic->error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
+		err_set(&e, ERR_SERVER, "UNKNOWN_TOPIC_OR_PART", "there is no "
+			"topic '%s' on '%s'", topic->name, kc->target->name);
+		snprintf(e.hint, sizeof e.hint, "topics() lists them, "
+			 "create_topic() makes one");
+	}
+	e.outcome = OUTCOME_FAILED;
+	snprintf(e.target, sizeof e.target, "%s", kc->target->name);
+	snprintf(e.op, sizeof e.op, "%s", verb);
+	err_raise(L, &e);
 }
 
 int kafka_must_meet(const struct kafka_client *kc, enum effect_class cls)

@@ -101,6 +101,8 @@ static const char *const fixed[] = {
 	"enable.auto.offset.store", "false",
 	"allow.auto.create.topics", "false",
 	"auto.offset.reset", "error",
+	"queue.buffering.max.messages", "1000000",	/* kafka_produce.c waits */
+	"queue.buffering.max.kbytes", "1048576",	/* before these */
 	NULL
 };
 
@@ -110,6 +112,8 @@ static const char *const preset[] = {
 	"reconnect.backoff.ms", "50",
 	"reconnect.backoff.max.ms", "1000",
 	"topic.metadata.refresh.interval.ms", "60000",
+	"partitioner", "murmur2_random",	/* as Java's clients do */
+	"linger.ms", "1",
 	NULL
 };
 
