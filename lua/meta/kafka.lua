@@ -32,6 +32,50 @@ function kafka.methods(methods) end
 ---@return {cluster_id: string, controller: integer, brokers: {id: integer, host: string, port: integer, controller: boolean}[]}
 function kafka.identity(client, opts) end
 
+---Writes messages (rd_kafka_produce_batch, rd_kafka_produceva) and waits for the
+---delivery report of each. Raises when one was not written, or may not have been
+---(outcome unknown), with done, failed, unknown, partitions in the error.
+---@param client userdata
+---@param topic string
+---@param messages (string|table)[] table: value, key, headers, partition, timestamp
+---@param opts? {partition?: integer, timeout?: number, errors?: "keep", expect?: any, single?: boolean}
+---@param tx? userdata transaction that it is part of
+---@return table result done, failed, unknown, count, topic, partitions {[p] = {count, first, last}}; of a single one partition, offset
+function kafka.produce(client, topic, messages, opts, tx) end
+
+---@param client userdata
+---@param id string transactional id
+---@return userdata tx not begun; closed with its producer when it goes
+function kafka.tx_new(client, id) end
+
+---Begins it: rd_kafka_init_transactions when the producer is new, which fences off
+---whoever has the id.
+---@param client userdata
+---@param tx userdata
+---@param opts? {timeout?: number}
+function kafka.tx_begin(client, tx, opts) end
+
+---@param client userdata
+---@param tx userdata
+---@param group string
+---@param list {topic: string, partition: integer, offset: integer}[]
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.tx_offsets(client, tx, group, list, opts) end
+
+---Raises with outcome unknown when the reply is lost.
+---@param client userdata
+---@param tx userdata
+---@param opts? {timeout?: number, expect?: any}
+---@return table result
+function kafka.tx_commit(client, tx, opts) end
+
+---Aborts what has not ended; else does nothing.
+---@param client userdata
+---@param tx userdata
+---@param opts? {timeout?: number}
+function kafka.tx_abort(client, tx, opts) end
+
 ---The bootstrap list of the client's mock cluster. This and what follows is for
 ---faults in tests; raises usage on a real one.
 ---@param client userdata

@@ -41,7 +41,7 @@ static enum op_answer call_cancel(struct op *op)
 	int pool = !call->send;
 
 	atomic_store(&call->stop, 1);
-	if (op->err.kind == ERR_TIMEOUT) {
+	if (op->err.kind == ERR_TIMEOUT && !op->cancelled) {
 		err_set(&op->err, ERR_TIMEOUT, "", "'%s' of '%s' was not "
 			"answered within %.3g s", call->verb,
 			call->kc->target->name, call->timeout);

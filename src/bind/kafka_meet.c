@@ -118,7 +118,7 @@ static enum op_answer meet_cancel(struct op *op)
 	atomic_store(&m->stop, 1);
 	unlink_meeting(m);
 	m->topic = NULL;
-	if (op->err.kind == ERR_TIMEOUT) {
+	if (op->err.kind == ERR_TIMEOUT && !op->cancelled) {
 		err_set(&op->err, ERR_TIMEOUT, "", "no answer of '%s' within "
 			"%.3g s", m->kc->brokers, op->timeout);
 		kafka_blame(&op->err, m->h, m->began);

@@ -45,7 +45,9 @@ static void end_producer(struct produce *c)
 	c->rkt = NULL;
 	if (c->p && (c->p->out || c->over))
 		c->p->spoiled = 1;
-	if (c->p && !c->tx)
+	if (c->p && c->tx)
+		kafka_producer_free(c->p);
+	else if (c->p)
 		kafka_producer_give(c->kc, c->p);
 	c->p = NULL;
 }
@@ -70,7 +72,7 @@ static const struct op_class produce_class = {
 struct wait {
 	struct op op;
 	struct produce *c;		/* borrowed: on the waiting frame */
-	struct kafka_producer *p;	/* borrowed: of c */
+	struct kafka_producer *p;	/* held */
 	struct loop_timer *grace;	/* owned */
 	struct err why;			/* of a cancel; kind NONE: a deadline */
 	int stopped;
@@ -113,13 +115,19 @@ static void describe_end(const struct produce *c, struct err *e)
 	snprintf(e->op, sizeof e->op, "%s", "produce");
 }
 
+/* What was given up is counted now. */
 static void wait_finish(struct wait *w)
 {
 	struct produce *c = w->c;
-	const struct kafka_tally *t = &c->p->tally;
+	const struct kafka_tally *t;
 	struct op *op = &w->op;
 
+	if (!op->slot || !c->p)
+		return;		/* Lua has dropped the call */
+	t = &c->p->tally;
 	close_counts(c);
+	if (c->tx)
+		c->tx->failed = 1;
 	if (w->why.kind != ERR_NONE) {
 		op->err = w->why;
 		snprintf(op->err.message, sizeof op->err.message, "produce to "
@@ -128,14 +136,22 @@ static void wait_finish(struct wait *w)
 			 t->unknown);
 		describe_end(c, &op->err);
 		effect_end(&c->effect, op->err.outcome, t->done, -1, &op->err);
+		end_producer(c);
 	}
+}
+
+static void wait_told(struct op *op)
+{
+	struct wait *w = (struct wait *)op;
+
+	if (w->stopped)
+		wait_finish(w);
+	op_done(op);
 }
 
 static void on_grace(void *arg)
 {
-	struct wait *w = arg;
-
-	op_done(&w->op);
+	wait_told(arg);
 }
 
 static enum op_answer wait_cancel(struct op *op)
@@ -148,27 +164,22 @@ static enum op_answer wait_cancel(struct op *op)
 		return OP_NOW;
 	}
 	w->stopped = 1;
-	if (op->err.kind != ERR_TIMEOUT)
+	if (op->cancelled || op->err.kind != ERR_TIMEOUT)
 		w->why = op->err;
-	op->err.kind = ERR_NONE;	/* told with the counts, in the end */
+	else
+		op->err.kind = ERR_NONE;	/* the call tells, with counts */
 	kafka_producer_purge(w->p);
 	w->grace = loop_timer_new(w->p->out ? GRACE : 0, 0, on_grace, w);
-	return w->grace ? OP_LATER : OP_NOW;
+	if (w->grace)
+		return OP_LATER;
+	wait_finish(w);
+	return OP_NOW;
 }
 
 static int wait_push(lua_State *L, struct op *op)
 {
-	struct wait *w = (struct wait *)op;
-
-	if (w->stopped) {
-		wait_finish(w);
-		if (w->why.kind != ERR_NONE) {
-			struct err e = op->err;
-
-			end_producer(w->c);
-			err_raise(L, &e);
-		}
-	}
+	(void)L;
+	(void)op;
 	return 0;
 }
 
@@ -178,6 +189,7 @@ static void wait_release(struct op *op)
 
 	if (w->p && w->p->wait == op)
 		w->p->wait = NULL;
+	kafka_producer_free(w->p);
 	loop_timer_free(w->grace);
 }
 
@@ -193,12 +205,14 @@ static int l_wait(lua_State *L)
 	double left = c->until - loop_now();
 
 	w->c = c;
-	w->p = c->p;
 	c->p->low = lua_tointeger(L, 2);
 	c->p->low_bytes = lua_tointeger(L, 3);
 	if (c->p->out <= c->p->low && c->p->bytes <= c->p->low_bytes)
 		return 0;
+	w->p = c->p;
+	w->p->held++;
 	c->p->wait = &w->op;
+	c->p->told = wait_told;
 	op_start(&w->op);
 	op_deadline(&w->op, left > 0 ? left : 0);
 	return op_park(L, &w->op);
@@ -477,6 +491,7 @@ static int begin(lua_State *L, struct produce *c)
 		return 0;
 	if (c->tx) {
 		c->p = c->tx->p;
+		c->p->held++;
 		kafka_tally_clear(&c->p->tally);
 	} else {
 		c->p = kafka_producer_take(c->kc, "", &e);

@@ -97,7 +97,7 @@ static void on_event(struct kafka_handle *h, rd_kafka_event_t *ev)
 		report(p, m);
 	rd_kafka_event_destroy(ev);
 	if (p->wait && p->out <= p->low && p->bytes <= p->low_bytes)
-		op_done(p->wait);
+		p->told(p->wait);
 }
 
 /* --- life ---------------------------------------------------------------------------- */
@@ -121,6 +121,7 @@ static struct kafka_producer *make(struct kafka_client *kc, const char *tx_id,
 		mem_free(p);
 		return NULL;
 	}
+	p->held = 1;
 	p->h->event = on_event;
 	p->h->arg = p;
 	snprintf(p->tx_id, sizeof p->tx_id, "%s", tx_id);
@@ -155,7 +156,7 @@ void kafka_producer_give(struct kafka_client *kc, struct kafka_producer *p)
 	kafka_tally_clear(&p->tally);
 	for (other = kc->producers; other; other = other->next)
 		n++;
-	if (kc->closed || p->spoiled || p->out || n >= KEPT ||
+	if (kc->closed || p->held > 1 || p->spoiled || p->out || n >= KEPT ||
 	    p->h->fatal.kind != ERR_NONE) {
 		kafka_producer_free(p);
 		return;
@@ -166,7 +167,7 @@ void kafka_producer_give(struct kafka_client *kc, struct kafka_producer *p)
 
 void kafka_producer_free(struct kafka_producer *p)
 {
-	if (!p)
+	if (!p || --p->held > 0)
 		return;
 	p->h->event = NULL;
 	p->h->arg = NULL;

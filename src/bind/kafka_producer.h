@@ -32,7 +32,10 @@ struct kafka_producer {
 	long long out, bytes;	/* without a report yet */
 	long long low, low_bytes;	/* the wait ends below both */
 	struct kafka_tally tally;
+	int held;		/* by its owner, by a call within a transaction */
 	struct op *wait;	/* borrowed: who waits for reports */
+	void (*told)(struct op *wait);	/* they are here; or the producer is
+					   gone, and forgotten by now */
 };
 
 /* An idle one of that transactional id ("": none), or a new one. NULL: *e */
@@ -40,7 +43,7 @@ struct kafka_producer *kafka_producer_take(struct kafka_client *kc,
 					   const char *tx_id, struct err *e);
 /* Back to the client when it can be used again. kc may be closed. */
 void kafka_producer_give(struct kafka_client *kc, struct kafka_producer *p);
-void kafka_producer_free(struct kafka_producer *p);	/* NULL ok */
+void kafka_producer_free(struct kafka_producer *p);	/* by each holder; NULL ok */
 /* What it has not got a report for is given up: reports say so soon. */
 void kafka_producer_purge(struct kafka_producer *p);
 void kafka_tally_clear(struct kafka_tally *t);
