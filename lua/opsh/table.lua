@@ -78,8 +78,27 @@ local function columns_by_name(rows, shown)
   return out
 end
 
+-- A list may say by its metatable (__columns) how it is read; those in which nothing
+-- stands are left out.
+local function columns_own(rows, shown)
+  if type(rows) == "userdata" then return rows.columns end
+  local meta = debug.getmetatable(rows)
+  local own = type(meta) == "table" and rawget(meta, "__columns")
+  if not own then return nil end
+  local names = {}
+  for _, name in ipairs(own) do
+    for i = 1, shown do
+      if rows[i][name] ~= nil then
+        names[#names + 1] = name
+        break
+      end
+    end
+  end
+  return names[1] and names
+end
+
 local function find_columns(rows, shown, opts)
-  local names = opts.columns or (type(rows) == "userdata" and rows.columns)
+  local names = opts.columns or columns_own(rows, shown)
   local by_position = type(rows[1]) == "table"
   for i = 1, shown do
     local row = rows[i]

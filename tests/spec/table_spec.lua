@@ -317,6 +317,14 @@ describe("table.value", function()
     ok(out[1]:find("… (5000 bytes)", 1, true), out[1])
   end)
 
+  it("takes the order that a list says by its metatable, without empty columns",
+    function()
+    local rows = setmetatable({ { b = 1, a = 2, other = 3 }, { b = 4 } },
+      { __columns = { "b", "none", "a" } })
+    eq(lines(rows), { "b  a", "-  -", "1  2", "4", "(2 rows)" })
+    eq(lines(setmetatable({ { x = 1 } }, { __columns = { "y" } }))[1], "x")
+  end)
+
   it("puts quotes where a text could be another value", function()
     for _, s in ipairs { "", "nil", "NULL", "true", "false", " a", "a ", '"a"' } do
       eq(value.ambiguous(s), true, s)

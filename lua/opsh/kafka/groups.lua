@@ -141,7 +141,7 @@ local function groups(client, opts)
 			protocol = g.protocol, assignor = g.assignor,
 			coordinator = g.coordinator, error = g.error }
 	end
-	return rows
+	return say.rows(rows, "group state members protocol assignor coordinator error")
 end
 
 local function describe_group(client, name, opts)

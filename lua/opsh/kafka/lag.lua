@@ -122,7 +122,9 @@ function M.look(client, name, opts)
 			all[#all + 1] = row
 		end
 	end
-	return #all > 0 and measure(client, meta, all, given) or all
+	if #all > 0 then measure(client, meta, all, given) end
+	return say.rows(all, "group topic partition committed low high lag client host "
+		.. "error")
 end
 
 -- --- rates ------------------------------------------------------------------------
@@ -190,7 +192,8 @@ local function between(first, last)
 		row.state = state_of(row)
 		rows[n] = row
 	end
-	return rows
+	return say.rows(rows, "group topic lag state produced consumed change drain "
+		.. "members")
 end
 
 ---Looks at the lag again and again: each call of the iterator waits until its turn,

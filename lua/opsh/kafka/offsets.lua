@@ -196,7 +196,8 @@ function M.plan(client, name, opts)
 	if #rows == 0 then
 		say.usage("group '%s' has committed nothing: name the topic", name)
 	end
-	return resolve(client, meta, rows, opts), g
+	return say.rows(resolve(client, meta, rows, opts),
+		"topic partition committed to low high skips repeats"), g
 end
 
 -- --- set ----------------------------------------------------------------------------

@@ -59,6 +59,17 @@ function M.options(what, opts, known)
 	return opts
 end
 
+---Rows that are shown with these columns, in this order.
+---@generic T
+---@param rows T
+---@param columns string separated by spaces
+---@return T
+function M.rows(rows, columns)
+	local names = {}
+	for name in columns:gmatch "%S+" do names[#names + 1] = name end
+	return setmetatable(rows, { __columns = names })
+end
+
 ---@param what string the method
 ---@param name any
 ---@param kind string "topic", "group"

@@ -98,7 +98,8 @@ local function topics(client, opts)
 			rows[#rows + 1] = row_of(meta.topics[name])
 		end
 	end
-	return rows
+	return say.rows(rows, "topic partitions replication under_replicated "
+		.. "leaderless internal error")
 end
 
 -- Replicas on brokers that are not in the metadata.
@@ -146,7 +147,7 @@ local function brokers(client, opts)
 		return row
 	end)
 	table.sort(rows, function(a, b) return a.id < b.id end)
-	return rows
+	return say.rows(rows, "id host port rack controller")
 end
 
 -- --- offsets ----------------------------------------------------------------------
@@ -197,7 +198,7 @@ function M.watermarks(client, meta, list, opts)
 		rows[n] = { topic = list[n].topic, partition = list[n].partition,
 			low = a[1], high = a[2], error = a.error }
 	end
-	return rows
+	return say.rows(rows, "topic partition low high error")
 end
 
 -- The partitions of a topic, or the one that was asked for.
