@@ -30,6 +30,9 @@ function line.read(prompt, text) end
 ---@param text string
 function line.replace(from, to, text) end
 
+---Drops the line that another task reads, as Ctrl-C does: its read ends with "int".
+function line.interrupt() end
+
 ---The newest that Up and Ctrl-R find.
 ---@param text string
 function line.remember(text) end

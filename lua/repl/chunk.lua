@@ -74,10 +74,18 @@ end
 -- As an expression it is the argument of a call, so that it is no tail call: the
 -- place of an error would be lost.
 local function expression(text, name, env)
-	local plain, why = load("return " .. text, name, "t", env)
+	local plain, why = load("return " .. text .. "\n", name, "t", env)
 	if not plain then return nil, why end
 	return load("return (function(...) return ... end)(" .. text .. "\n)", name,
 		"t", env) or plain
+end
+
+-- The message that fits: where not even the first word begins a statement, what
+-- was meant is an expression.
+local function message(text, statement, first)
+	local at = statement:match "unexpected symbol near '(.-)'$"
+	local token = at and lex.tokens(text)[1]
+	return token and token.text == at and first or statement
 end
 
 ---Compiles an entry.
@@ -96,11 +104,11 @@ function chunk.compile(text, name, env)
 	local run, first = expression(text, name, env)
 	if run then return run end
 	local why
-	run, why = load(chunk.lift(text), name, "t", env)
+	-- with its end of line: a string that is not closed on it is an error
+	run, why = load(chunk.lift(text) .. "\n", name, "t", env)
 	if run then return run end
 	if wants_more(why) or wants_more(first) then return nil, "more" end
-	-- what begins as an expression is told as one: `1 + + 2`
-	return nil, why
+	return nil, message(text, why, first)
 end
 
 ---Is there nothing in it to run: blanks and comments only?

@@ -112,6 +112,9 @@ end
 local function ended(ctx)
 	return function(job, e)
 		local err = require "opsh.c.err"
+		if session.exit then	-- by os.exit in the job
+			return require("opsh.c.line").interrupt()
+		end
 		if e == nil then
 			term.write(2, ("job %d is done after %s\n"):format(job.id,
 				duration(task.now() - job.began)))

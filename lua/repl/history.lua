@@ -52,7 +52,8 @@ local function assigns_secret(text)
 			-- SQL and command lines: PASSWORD 'x', --token x, token=x
 			or low:find(word .. "[%w_]*%s+'")
 			or low:find("%-%-[%w-]*" .. word .. "[%w-]*[= ]")
-			or low:find("[\"'%s?&;]" .. word .. "[%w_]*=[^%s=]") then
+			or low:find("[\"'%s?&;]" .. word .. "[%w_]*=[^%s=]")
+			or low:find "secret%.value%s*%(?%s*[\"'%[]" then
 			return true
 		end
 	end

@@ -9,7 +9,7 @@ local prompt = {}
 
 -- Styles stand between marks, so that the editor doesn't count them.
 local function styled(style, text)
-	if not term.colour(2) then return text end
+	if not term.colour(2) then return term.escape(text) end
 	local all = term.style(style, text, 2)
 	return (all:gsub("\27%[[%d;]*m", "\1%0\2"))
 end

@@ -17,7 +17,7 @@ volatile sig_atomic_t task_attention;
 lua_State *volatile task_running;
 unsigned long task_clock;
 
-#define TURN 0.001	/* seconds of tasks between two turns of the loop */
+#define TURN 0.0005	/* seconds of tasks between two turns of the loop */
 
 static struct task *current;
 static struct task *root;

@@ -19,6 +19,7 @@
 
 #include "core/loop.h"
 #include "core/mem.h"
+#include "repl/place.h"
 #include "repl/tty.h"
 #include "term/out.h"
 
@@ -27,7 +28,9 @@
 
 static struct {
 	int ready;
+	int locale;		/* it is one of UTF-8 */
 	int open;		/* the library edits a line */
+	int columns;		/* of the terminal when it was drawn */
 	int again;
 	void (*event)(enum line_event ev);	/* NULL: nobody waits */
 	enum line_event came;
@@ -154,11 +157,43 @@ static void let_go(void)
 	tty_cooked();
 }
 
+/* The library looks at the locale with each line; it measures characters by it,
+ * and ours are UTF-8 everywhere. */
+static void in_utf8(void (*f)(void))
+{
+	char *before;
+
+	if (line.locale) {
+		f();
+		return;
+	}
+	before = getenv("LC_ALL");
+	before = before ? strdup(before) : NULL;
+	setenv("LC_ALL", "C.UTF-8", 1);
+	f();
+	if (before)
+		setenv("LC_ALL", before, 1);
+	else
+		unsetenv("LC_ALL");
+	free(before);
+}
+
+static void install(void)
+{
+	rl_callback_handler_install(line.prompt, on_line);
+}
+
+static void initialize(void)
+{
+	rl_initialize();
+}
+
 /* Begins the line: from here the library edits it. */
 static void begin(void)
 {
 	rl_reset_screen_size();
-	rl_callback_handler_install(line.prompt, on_line);
+	line.columns = out_columns();
+	in_utf8(install);
 	line.open = 1;
 	if (line.initial && *line.initial) {
 		rl_insert_text(line.initial);
@@ -192,6 +227,15 @@ static void feed_keys(const char *data, size_t len)
 	while (line.nkeys && line.open && !line.came)
 		rl_callback_read_char();
 	line.nkeys = 0;
+}
+
+/* A byte that is no character: the library would wait for the rest of one. */
+static void insert_byte(char c)
+{
+	char text[2] = { c, '\0' };
+
+	rl_insert_text(text);
+	rl_redisplay();
 }
 
 static void insert_paste(const char *data, size_t len)
@@ -243,7 +287,9 @@ static void feed(void)
 
 	while (line.open && !line.came &&
 	       (piece = tty_next(&data, &len)) != TTY_NONE) {
-		if (piece == TTY_KEYS)
+		if (piece == TTY_KEYS && len == 1 && *data & 0x80)
+			insert_byte(*data);
+		else if (piece == TTY_KEYS)
 			feed_keys(data, len);
 		else
 			insert_paste(data, len);
@@ -263,6 +309,8 @@ static void on_readable(void *arg, int events, int status)
 	loop_timer_free(line.timer);
 	line.timer = NULL;
 	out_show_line();
+	if (out_columns() != line.columns)
+		line_resize();		/* the signal may come after the key */
 	if (tty_fill() < 0) {
 		line_stop();
 		tell(LINE_GONE);
@@ -271,11 +319,10 @@ static void on_readable(void *arg, int events, int status)
 	feed();
 }
 
-int line_interrupt(void)
+void line_interrupt(void)
 {
 	if (!line.event)
-		return 0;
-	tty_drop();
+		return;
 	if (line.open) {
 		out_show_line();
 		rl_callback_sigcleanup();
@@ -287,44 +334,32 @@ int line_interrupt(void)
 		close_line();
 	}
 	tell(LINE_INT);
-	return 1;
 }
 
+/* Terminals wrap what is on them anew for another width, and the cursor goes with
+ * it. */
 void line_resize(void)
 {
-	if (!line.ready)
-		return;
-	if (!line.open) {
-		rl_reset_screen_size();
+	char up[32];
+
+	if (!line.ready || !line.open) {
+		if (line.ready)
+			rl_reset_screen_size();
 		return;
 	}
 	out_show_line();
-	rl_resize_terminal();
+	rl_reset_screen_size();
+	line.columns = out_columns();
+	snprintf(up, sizeof up, "\x1b[%dA", place_row(rl_display_prompt,
+		 rl_line_buffer, (size_t)rl_point, out_columns()));
+	fputs(strcmp(up, "\x1b[0A") ? up : "", line.out);
+	fputs("\r\x1b[J", line.out);
+	rl_on_new_line();
+	rl_redisplay();
 	fflush(line.out);
 }
 
 /* --- start and end -------------------------------------------------------- */
-
-/* The library measures characters by the locale; ours are UTF-8 everywhere. */
-static void init_locale(void)
-{
-	char *before = getenv("LC_ALL");
-
-	if (setlocale(LC_CTYPE, "") &&
-	    !strcmp(nl_langinfo(CODESET), "UTF-8")) {
-		rl_initialize();
-		return;
-	}
-	before = before ? strdup(before) : NULL;
-	setenv("LC_ALL", "C.UTF-8", 1);
-	setlocale(LC_CTYPE, "C.UTF-8");
-	rl_initialize();
-	if (before)
-		setenv("LC_ALL", before, 1);
-	else
-		unsetenv("LC_ALL");
-	free(before);
-}
 
 static char **no_matches(const char *text, int start, int end)
 {
@@ -388,7 +423,9 @@ const char *line_init(void)
 	rl_prep_term_function = raw;
 	rl_deprep_term_function = NULL;
 	rl_attempted_completion_function = no_matches;
-	init_locale();
+	line.locale = setlocale(LC_CTYPE, "") &&
+		!strcmp(nl_langinfo(CODESET), "UTF-8");
+	in_utf8(initialize);
 	configure();
 	using_history();
 	line.ready = 1;

@@ -36,8 +36,8 @@ int line_again(void);		/* TAB after TAB */
 /* Replaces bytes [from, to) of what is edited. */
 void line_replace(size_t from, size_t to, const char *text);
 
-/* SIGINT while a line is edited. 1: taken. */
-int line_interrupt(void);
+/* Ctrl-C: the line is dropped, when one is waited for. */
+void line_interrupt(void);
 void line_resize(void);
 
 void line_remember(const char *text);	/* the newest of the history */

@@ -22,7 +22,6 @@
 
 static struct op *waiting;	/* borrowed: who waits for an event */
 static enum line_event came;
-static int interrupts;		/* Ctrl-C that came to no line and no entry */
 
 /* --- reading -------------------------------------------------------------- */
 
@@ -109,6 +108,14 @@ static int l_line_replace(lua_State *L)
 	return 0;
 }
 
+/* interrupt(): the line that is read is dropped, as by Ctrl-C */
+static int l_line_interrupt(lua_State *L)
+{
+	(void)L;
+	line_interrupt();
+	return 0;
+}
+
 /* --- Ctrl-C --------------------------------------------------------------- */
 
 /* Who is it for: the line, the entry that runs, or what keeps both from their
@@ -117,8 +124,8 @@ static void on_int(void)
 {
 	struct task *hog;
 
+	tty_drop();
 	if (task_foreground()) {
-		tty_drop();
 		out_echoed();		/* ^C */
 		task_cancel(task_foreground(), CANCEL_INT);
 		return;
@@ -126,8 +133,8 @@ static void on_int(void)
 	hog = task_hog(HOG);
 	if (hog)
 		task_cancel(hog, CANCEL_INT);
-	else if (!line_interrupt())
-		interrupts++;
+	else
+		line_interrupt();
 }
 
 static void on_resize(void)
@@ -151,6 +158,7 @@ static int l_line_open(lua_State *L)
 	sig_on_int(on_int);
 	sig_on_resize(on_resize);
 	sig_on_leave(on_leave);
+	signal(SIGQUIT, SIG_IGN);	/* a slip on the keys ends no session */
 	return 0;
 }
 
@@ -162,6 +170,7 @@ static int l_line_close(lua_State *L)
 	sig_on_int(NULL);
 	sig_on_resize(NULL);
 	sig_on_leave(prompt_restore);
+	signal(SIGQUIT, SIG_DFL);
 	return 0;
 }
 
@@ -189,6 +198,7 @@ int luaopen_opsh_c_line(lua_State *L)
 	static const luaL_Reg funcs[] = {
 		{ "open", l_line_open }, { "close", l_line_close },
 		{ "read", l_line_read }, { "replace", l_line_replace },
+		{ "interrupt", l_line_interrupt },
 		{ "remember", l_line_remember }, { "forget", l_line_forget },
 		{ "append", history_append_lua },
 		{ "rewrite", history_rewrite_lua },

@@ -99,6 +99,7 @@ static void take_back(struct lent *l)
 	close_fd(&l->tty);
 	lent_now = NULL;
 	out_hold(0);
+	out_resume_line();
 	if (WIFSIGNALED(l->status)) {
 		if (out_colour(OUT_STDOUT))
 			out_ours(OUT_STDOUT, sane, sizeof sane - 1);
@@ -385,10 +386,12 @@ static int start(struct lent *l, char **argv, char **envp, int piped)
 	int in = -1, code = 0;
 
 	out_finish(1);
+	out_pause_line();
 	l->tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (l->tty < 0 || tcgetattr(l->tty, &l->before)) {
 		code = errno;
 		close_fd(&l->tty);
+		out_resume_line();
 		return code;
 	}
 	lent_now = l;
