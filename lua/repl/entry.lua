@@ -10,13 +10,6 @@ local entry = {}
 
 local LONG = 1			-- seconds from which the time is told
 
--- A file of this room that may not be there yet.
-local function optional(name)
-	local path = "lua/" .. name:gsub("%.", "/") .. ".lua"
-	return require("opsh.c.sys").file(path) and require(name) or nil
-end
-entry.optional = optional
-
 local function duration(seconds)
 	if seconds < 60 then return ("%.1f s"):format(seconds) end
 	return ("%d min %02d s"):format(seconds // 60, math.floor(seconds % 60))
@@ -46,13 +39,7 @@ end
 ---@param ctx table
 ---@param results table as of table.pack
 function entry.show(ctx, results)
-	local shown = optional "repl.show"
-	if shown then
-		return shown.values(ctx, table.unpack(results, 1, results.n))
-	end
-	if results.n > 0 then
-		session.report:result(table.unpack(results, 1, results.n))
-	end
+	require("repl.show").values(ctx, table.unpack(results, 1, results.n))
 end
 
 ---Tells an error.
@@ -64,28 +51,14 @@ function entry.fail(ctx, e, text)
 	if err.is(e) and e.kind == "cancelled" and e.code == "SIGINT" then
 		return term.write(2, "interrupted\n")
 	end
-	local errors = optional "repl.errors"
-	if errors then return errors.show(ctx, e, text) end
-	session.report:error(e)
-end
-
-local function command(ctx, text)
-	local all = optional "repl.command"
-	if all then return all.run(ctx, text) end
-	local name = text:match "^%s*:(%a[%w_-]*)"
-	if name == "quit" or name == "q" then
-		ctx.quit(0)
-	elseif name == "help" then
-		term.write(1, require("opsh.c.sys").file "lua/help/repl.md")
-	else
-		require("run.fail").usage("there is no command ':%s'", name)
-	end
+	require("repl.errors").show(ctx, e, text)
 end
 
 -- What is to be run, as a function; raises usage.
 local function compile(ctx, text)
-	if text:find "^%s*:%a" then
-		return function() command(ctx, text) end
+	local command = require "repl.command"
+	if command.is(text) then
+		return function() command.run(ctx, text) end
 	end
 	local run, why = chunk.compile(text, "=entry " .. ctx.entry, ctx.env)
 	if not run then

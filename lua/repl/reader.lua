@@ -30,7 +30,9 @@ end
 
 -- Is it whole: a command, nothing to run, Lua that can be compiled, an error?
 local function is_whole(ctx, text)
-	if text:find "^%s*:%a" or text:find "^%s*$" then return true end
+	if require("repl.command").is(text) or text:find "^%s*$" then
+		return true
+	end
 	local _, why = chunk.compile(text, "=entry", ctx.env)
 	return why ~= "more"
 end

@@ -53,7 +53,7 @@ def entries_that_go_on():
     s.enter("]] 'after'", r"[\nl]after\r\n")
     s.more("f = function(n)")
     s.enter("return n * 2 end")
-    s.enter("f", r"[\nl]function: ")    # whole: it does not wait for `(`
+    s.enter("f", r"[\nl]function \(entry 6")    # whole: it does not wait for `(`
     s.enter("(21)", r"[\nl]21\r\n")
     s.enter("f(21)", r"[\nl]42\r\n")
     assert s.quit() == 0
