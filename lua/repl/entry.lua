@@ -123,6 +123,7 @@ function entry.run(ctx, text)
 	local handle = task.spawn(function()
 		local run = compile(ctx, text)
 		local results = table.pack(run())
+		ctx.gave[ctx.entry] = results[1] ~= nil
 		ctx.took = task.now() - began
 		if ticker then ticker:cancel() end	-- no status line in a pager
 		entry.show(ctx, results)

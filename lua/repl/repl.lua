@@ -33,6 +33,7 @@ local function context()
 		entry = 0,			-- number of the newest
 		entries = {},			-- number -> text
 		worked = {},			-- number -> it ended well
+		gave = {},			-- number -> it had a result
 		failures = {},			-- target -> why it can't be reached
 		show = function(results) entry.show(ctx, results) end,
 		globals = session.globals,

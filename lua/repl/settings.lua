@@ -74,7 +74,8 @@ function settings.rows(values)
 		local value = values[setting.name]
 		if type(value) == "boolean" then value = value and "on" or "off" end
 		rows[n] = { name = setting.name, value = tostring(value),
-			takes = setting.takes or setting.choices and table.concat(setting.choices, " ")
+			takes = setting.takes
+				or setting.choices and table.concat(setting.choices, " ")
 				or setting.type == "boolean" and "on off" or setting.type,
 			what = setting.help }
 	end
