@@ -151,8 +151,9 @@ describe(":save", function()
 				config.targets = CONFIG.targets
 				config.path = dir .. "/opsh.lua"
 				function ctx.config() return config end
-				ctx.entries = { [[cache:get "a"]], [[key = "k"]], [[cache:get(key)]],
-					[[cache:get "broken"]], [[:save redis/stale]] }
+				ctx.entries = { [[cache:get "a"]], [[key = "k"]],
+					[[cache:get(key)]], [[cache:get "broken"]],
+					[[:save redis/stale]] }
 				ctx.worked = { true, true, true, false }
 				ctx.gave = { true, false, true, false }
 				f(ctx, dir)
@@ -162,8 +163,8 @@ describe(":save", function()
 	it("writes a file beside the targets file, once", with(function(ctx, dir)
 		local path = dir .. "/playbooks/redis/stale.lua"
 		local said = ctx.run ":save redis/stale"
-		has(said, "wrote " .. path .. ": 3 of the session's entries, 2 parameters: "
-			.. "key, key_2")
+		has(said, "wrote " .. path .. ": 3 of the session's entries, 2 "
+			.. "parameters: key, key_2")
 		local text = assert(sys.read(path, 1 << 20))
 		ok(not text:find("broken", 1, true))
 		local e = raises("config", ctx.run, ":save redis/stale")

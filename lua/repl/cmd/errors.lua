@@ -19,7 +19,8 @@ return {
 		if args[1] == "list" then
 			local rows = {}
 			for n, kind, message in errors.each(ctx) do
-				rows[n] = { n = n, kind = kind, message = words.shorten(message, 200) }
+				rows[n] = { n = n, kind = kind,
+					message = words.shorten(message, 200) }
 			end
 			return ctx.rows(rows, { columns = { "n", "kind", "message" } })
 		end
