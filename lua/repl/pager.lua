@@ -126,6 +126,7 @@ function Out:close()
 		plainly(self, table.concat(self.held))
 	elseif self.program then
 		local ended = self.program:wait()
+		if self.note then self.plain(term.style("muted", self.note) .. "\n") end
 		if ended.status == 127 or ended.status == 126 then
 			self.problem = ("the pager did not start (exit %d); :set pager off, "
 				.. "or another"):format(ended.status)
@@ -148,7 +149,7 @@ end
 ---Where text of results goes. Closable.
 ---@param ctx table settings.pager: "auto", "off", or a command
 ---@param always? boolean however short it is
----@return table out write(text), close()
+---@return table out write(text), close(); note: what is said after a pager
 function pager.open(ctx, always)
 	local screen = pager.screen(ctx)
 	local out = setmetatable({ ctx = ctx, screen = screen, held = {}, rows = 0,

@@ -266,6 +266,14 @@ function show.page(ctx, v)
 	out:close()
 end
 
+-- After a pager that was left at its first page: how many there are.
+local function note_of(v)
+	if value.has_meta(v, "__len") or type(v) == "table" and #v > 0
+		and value.is_list(v) then
+		return ("(%s in all)"):format(grouped(#v))
+	end
+end
+
 ---Prints the results of an entry, each; the first becomes `_`. An entry that gives
 ---nothing prints nothing.
 ---@param ctx table env, last, settings (rows, expanded, pager), took: seconds of the
@@ -277,6 +285,10 @@ function show.values(ctx, ...)
 	if n == 1 and run_show.is_stream((...)) then return end
 	local out <close> = pager.open(ctx)
 	local function emit(part) return out:write(part) end
+	if n == 1 then
+		local counted, note = pcall(note_of, (...))
+		out.note = counted and note or nil
+	end
 	for i = 1, n do
 		if not out.open then break end
 		guarded(ctx, (select(i, ...)), emit)

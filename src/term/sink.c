@@ -137,6 +137,13 @@ static int write_all(struct sink *s)
 	return 0;
 }
 
+/* Both on a terminal: what was written first comes first, the prompt too. */
+static int must_wait(const struct sink *s)
+{
+	return s->tty && (held || (s == known[1] && known[0] && known[0]->tty &&
+				   sink_pending(known[0])));
+}
+
 /* --- waiting for room ----------------------------------------------------- */
 
 static void on_gate(void *arg, int events, int err)
@@ -150,6 +157,8 @@ static void on_gate(void *arg, int events, int err)
 	for (i = 0; i < 2; i++)
 		if (known[i] && known[i]->waits == WAITS_GATE)
 			sink_try(known[i]);
+	if (known[1])
+		sink_flush(known[1]);
 	if (after)
 		after();
 }
@@ -165,6 +174,8 @@ static void on_timer(void *arg)
 	for (i = 0; i < 2; i++)
 		if (known[i] && known[i]->waits != WAITS_GATE)
 			sink_try(known[i]);
+	if (known[1])
+		sink_flush(known[1]);
 	if (after)
 		after();
 }
@@ -212,7 +223,7 @@ static void wait_no_more(struct sink *s)
 
 static void sink_try(struct sink *s)
 {
-	if (held && s->tty)
+	if (must_wait(s))
 		wait_no_more(s);
 	else if (write_all(s) < 0)
 		wait_for_room(s);

@@ -184,11 +184,12 @@ def redis(*words):
     return done.stdout.decode(errors="surrogateescape").rstrip("\n")
 
 
-def up():
+def up(*components):
     if servers:
         return
     folder = os.path.join(TMP, "stack")
-    subprocess.run([STACK, "up", folder, "redis"], check=True, timeout=60)
+    subprocess.run([STACK, "up", folder] + list(components or ["redis"]),
+                   check=True, timeout=60)
     with open(os.path.join(folder, "env")) as file:
         for name, value in re.findall(r"^(\w+)='(.*)'$", file.read(), re.M):
             servers[name] = value
