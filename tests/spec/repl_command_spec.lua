@@ -104,6 +104,10 @@ describe(":set", function()
 		eq(ctx.settings.rows, 5)
 		ctx.run ":set rows=7"
 		eq(ctx.settings.rows, 7)
+		ctx.run ":set pager sh -c 'cat; true'"
+		eq(ctx.settings.pager, "sh -c 'cat; true'")
+		ctx.run ':set pager "less -N"'
+		eq(ctx.settings.pager, "less -N")
 		ctx.run ":set traceback off"
 		eq(ctx.settings.traceback, false)
 		ctx.run ":set interval 500ms"

@@ -3,20 +3,26 @@
 -- repl.settings.
 local settings = require "repl.settings"
 
+-- NAME, NAME VALUE, and psql's and the shell's habit: NAME=VALUE. A value is what
+-- follows, as a command of its own may have quotes; those round all of it go.
+local function read(text)
+	local name, value = text:match "^%s*([%w_]+)%s*=?%s*(.-)%s*$"
+	if not name then return text:match "%S+" end
+	value = value:match '^"([^"]*)"$' or value:match "^'([^']*)'$" or value
+	return name, value ~= "" and value or nil
+end
+
 return {
 	name = "set",
 	summary = "lists the settings, or sets one",
 	usage = "[NAME [VALUE]]",
+	raw = "text",
 	args = { { name = "NAME", kind = "setting", optional = true },
 		{ name = "VALUE", kind = "value", optional = true } },
 	run = function(ctx, args)
-		local name = args[1]
-		-- psql's and the shell's habit: name=value
-		if name and not args[2] and name:find "=" then
-			name, args[2] = name:match "^([^=]*)=(.*)$"
-		end
-		if name and args[2] then
-			settings.set(ctx.settings, name, args[2])
+		local name, value = read(args.text)
+		if name and value then
+			settings.set(ctx.settings, name, value)
 			return
 		end
 		if name then settings.find(name) end
