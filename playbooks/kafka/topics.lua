@@ -117,6 +117,10 @@ end
 
 local function save(t, p)
   local all = saved.take(t.events, p.topic and { p.topic } or nil)
+  if fs.exists(p.save) then
+    guard(sh, { verb = "write", count = 1, unit = "file", sample = { p.save },
+      note = "the file is there and will be replaced" })
+  end
   step("save", { idempotent = true, verify = function()
     return #saved.read(p.save).topics == #all.topics, "the file holds less"
   end }, function() saved.write(p.save, all) end)

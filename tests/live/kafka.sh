@@ -220,6 +220,36 @@ recovered() {
 	t_match 'recover: another file' "$rc $out" '2 *no saved description*'
 }
 
+# Brokers that would make a topic: by us none is asked for. (Kafka's own producer shows
+# that this one does.)
+autos() {
+	"$OPSH_KAFKA_NODE" kill 1
+	sed -i "s/^auto.create.topics.enable=.*/auto.create.topics.enable=true/" \
+		"$OPSH_STACK_DIR/kafka/kafka1.properties"
+	"$OPSH_KAFKA_NODE" start 1 || t_fail 'no broker'
+	cat >"$t_tmp/typos.lua" <<-'END'
+		local n = 0
+		for _, call in ipairs {
+			{ events.describe, "ordres" }, { events.watermarks, "ordres" },
+			{ events.lag, "processor", { topic = "ordres" } },
+			{ events.commit, "processor", { { topic = "ordres", partition = 0,
+				offset = 0 } } },
+			{ events.consume, { topic = "ordres", timeout = 3 } },
+			{ events.produce, { topic = "ordres", value = "x", timeout = 3 } },
+		} do
+			local ok, e = pcall(call[1], events, table.unpack(call, 2))
+			if not ok and e.code == "UNKNOWN_TOPIC_OR_PART" then n = n + 1
+			else print(ok, e) end
+		end
+		print(n .. " refused")
+	END
+	run run "$t_tmp/typos.lua" --target "events=kafka://$OPSH_KAFKA_BROKERS"
+	t_match 'no topic is made by a slip' "$rc $out" '0 6 refused*'
+	feed made 1 >/dev/null
+	t_is 'as others do' "$(tool TopicCommand --list | grep -v __)" \
+		"$(printf 'audit\nmade\norders')"
+}
+
 gone() {
 	"$OPSH_KAFKA_NODE" kill 1
 	run run kafka/health timeout=2
@@ -234,5 +264,6 @@ plans
 offsets
 member
 recovered
+autos
 gone
 t_done

@@ -20,13 +20,14 @@ local function topic(events, name, partitions)
 	return name
 end
 
--- Messages by Kafka's own producer, so that nothing of ours says how many.
-local function feed(name, n)
-	local lines = {}
-	for i = 1, n do lines[i] = ("k%d:v%d"):format(i, i) end
-	sh.run { TOOL, "kafka.tools.ConsoleProducer", "--bootstrap-server", BROKERS,
-		"--topic", name, "--property", "parse.key=true", "--property",
-		"key.separator=:", inherit = true, stdin = table.concat(lines, "\n") .. "\n" }
+-- So many messages, one partition after the other.
+local function feed(events, name, n, partitions)
+	local list = {}
+	for i = 1, n do
+		list[i] = { key = "k" .. i, value = "v" .. i,
+			partition = i % (partitions or 1) }
+	end
+	events:produce(name, list)
 end
 
 local function names(events)
@@ -164,7 +165,7 @@ describe("kafka lag", function()
 		on(function(events)
 		local name = kafka.name "lag"
 		topic(events, name, 4)
-		feed(name, 200)
+		feed(events, name, 200, 4)
 		events:commit(name, { { topic = name, partition = 0, offset = 5 },
 			{ topic = name, partition = 2, offset = 0 } }, { create = true })
 		local rows = events:lag(name)
@@ -190,12 +191,12 @@ describe("kafka lag", function()
 		on(function(events)
 		local name = kafka.name "live"
 		topic(events, name, 2)
-		feed(name, 20)
+		feed(events, name, 20, 2)
 		local process <close> = consumer(name, name)
 		local g = joined(events, name)
 		drained(events, name)
 		events:add_partitions(name, 3)	-- nobody reads it yet, nothing committed
-		feed(name, 30)
+		feed(events, name, 30, 2)
 		drained(events, name)
 		same_as_tool(events:lag(name), name, 2)
 		local who = g.members[1]
@@ -219,7 +220,7 @@ describe("kafka lag", function()
 		on(function(events)
 		local name = kafka.name "low"
 		topic(events, name, 1)
-		feed(name, 10)
+		feed(events, name, 10)
 		events:commit(name, { { topic = name, partition = 0, offset = 2 } },
 			{ create = true })
 		eq(events:lag(name)[1].lag, 8)
@@ -233,7 +234,7 @@ describe("kafka lag", function()
 	it("has rates and a time to drain, over some looks", on(function(events)
 		local name = kafka.name "rate"
 		topic(events, name, 1)
-		feed(name, 100)
+		feed(events, name, 100)
 		events:commit(name, { { topic = name, partition = 0, offset = 0 } },
 			{ create = true })
 		local looks = {}
@@ -264,7 +265,7 @@ describe("kafka offsets", function()
 	local function prepared(events, n)
 		local name = kafka.name "reset"
 		topic(events, name, 3)
-		feed(name, n)
+		feed(events, name, n, 3)
 		events:commit(name, { { topic = name, partition = 0, offset = 1 },
 			{ topic = name, partition = 1, offset = 2 } }, { create = true })
 		return name
@@ -291,10 +292,10 @@ describe("kafka offsets", function()
 	it("of a time are those of the first message from then on", on(function(events)
 		local name = kafka.name "time"
 		topic(events, name, 1)
-		feed(name, 5)
+		feed(events, name, 5)
 		task.sleep(1.1)
 		local now = os.time()
-		feed(name, 5)
+		feed(events, name, 5)
 		events:commit(name, { { topic = name, partition = 0, offset = 0 } },
 			{ create = true })
 		local moves = events:offsets_plan(name, { to = { time = now } })

@@ -157,14 +157,17 @@ end
 
 ---All checks, the worst first.
 ---@param client userdata
----@param opts? {brokers?: integer, topics?: string[], probe?: string, slow?: number, timeout?: number} brokers: so many there have to be; topics: only these; probe: a topic to write to and read from; slow: seconds
+---@param opts? {brokers?: integer, topics?: string[], only?: string[], probe?: string, slow?: number, timeout?: number} brokers: so many there have to be; topics: only these; only: names of checks; probe: a topic to write to and read from; slow: seconds
 ---@return opsh.kafka.check[]
 function M.look(client, opts)
-	opts = say.options("health", opts, "brokers probe slow timeout topics")
+	opts = say.options("health", opts, "brokers only probe slow timeout topics")
+	local wanted = {}
+	for _, name in ipairs(opts.only or {}) do wanted[name] = true end
 	local meta = topics.metadata(client, { timeout = opts.timeout })
 	local at, rows = { meta = meta, found = sort_out(meta, opts.topics) }, {}
 	for n, check in ipairs(CHECKS) do
-		local row = run(check, client, at, opts)
+		local row = (not opts.only or wanted[check[1]])
+			and run(check, client, at, opts)
 		if row then
 			row.at = n
 			rows[#rows + 1] = row
