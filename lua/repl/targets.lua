@@ -53,7 +53,7 @@ end
 ---@param seconds number
 ---@return string
 function targets.milliseconds(seconds)
-	return ("%.1f ms"):format(seconds * 1000)
+	return (seconds < 0.001 and "%.2f ms" or "%.1f ms"):format(seconds * 1000)
 end
 
 local function row_of(ctx, target, ping)

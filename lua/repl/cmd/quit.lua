@@ -6,8 +6,10 @@ return {
 	summary = "ends the session; with jobs running it asks once",
 	run = function(ctx)
 		local n = #ctx.jobs.list
-		if n > 0 and not ctx.asked then
-			ctx.asked = ctx.entry	-- another entry between: it asks again
+		-- another entry between: it asks again
+		local again = ctx.quit_asked and ctx.entry == ctx.quit_asked + 1
+		if n > 0 and not again then
+			ctx.quit_asked = ctx.entry
 			ctx.err(("%s running; :quit again ends %s\n"):format(n == 1
 				and "a job is" or n .. " jobs are", n == 1 and "it" or "them"))
 			return
