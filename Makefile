@@ -18,8 +18,12 @@ MODE_release := -O2 -g
 MODE_debug   := -O0 -g3
 MODE_test    := -O1 -g -DOPSH_TEST
 MODE_asan    := -O1 -g -DOPSH_TEST -fno-omit-frame-pointer
+MODE_tsan    := -O1 -g -DOPSH_TEST -fno-omit-frame-pointer
 ifeq ($(MODE),asan)
 SAN := address,undefined
+endif
+ifeq ($(MODE),tsan)
+SAN := thread
 endif
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -44,6 +48,9 @@ EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
 EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \
 	src/run/*.c)
 EXE_OBJS := $(EXE_SRCS:%.c=$(B)/%.o) $(B)/embedded.o
+ifeq ($(MODE),tsan)
+EXE_OBJS += $(B)/tests/lib/tsan_threads.o
+endif
 LIB_OBJS := $(filter-out $(B)/src/main.o,$(EXE_OBJS))
 bind_row = $(shell awk -F'"' -v n='$(1)' '/^BINDING/ { split($$1, a, \
 	/[^a-z0-9]+/); if (!n) print a[2]; else if (a[2] == n) print $$$(2) }' \
@@ -138,5 +145,5 @@ help:
 	@echo '  bench     ratios against plain C and the usual tools, in one run'
 	@echo '  install   into DESTDIR/PREFIX (PREFIX=$(PREFIX))'
 	@echo '  uninstall, clean'
-	@echo 'variables: MODE=release|debug|test|asan  SAN=address,undefined'
+	@echo 'variables: MODE=release|debug|test|asan|tsan  SAN=address,undefined'
 	@echo '           V=1 (show commands)  DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC PREFIX DESTDIR'

@@ -77,6 +77,7 @@ slow() {
 	group fuzz 1500 nice tests/fuzz/run.sh
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
+	group tsan 200 tests/tsan.sh
 	spec spec-alloc 1800 alloc asan 9
 }
 

@@ -65,6 +65,7 @@ build-test: deps
 	@$(MAKE) --no-print-directory MODE=release all
 	@$(MAKE) --no-print-directory MODE=test all
 	@$(MAKE) --no-print-directory MODE=asan all unit
+	@$(MAKE) --no-print-directory MODE=tsan tsan
 	@$(MAKE) --no-print-directory fuzz
 test: build-test
 	@tests/suite.sh
@@ -77,4 +78,6 @@ demo:
 	@tests/deps.sh build demo
 	@$(MAKE) --no-print-directory MODE=release all
 	@examples/demo.sh
-.PHONY: unit fuzz build-test
+# What tests/tsan.sh runs.
+tsan: $(B)/opsh $(foreach b,json fs exec kafka,$(B)/lib/$(b).so)
+.PHONY: unit fuzz tsan build-test

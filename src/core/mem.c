@@ -3,27 +3,32 @@
  */
 #include "core/mem.h"
 
+#ifdef OPSH_TEST
+#include <stdatomic.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef OPSH_TEST
-static long fail_at;
-static long count;
-
-void mem_fail_at(long n)
-{
-	fail_at = n > 0 ? count + n : 0;
-}
+/* threads of the pool allocate too */
+static _Atomic long fail_at;
+static _Atomic long count;
 
 long mem_count(void)
 {
 	return count;
 }
 
+void mem_fail_at(long n)
+{
+	fail_at = n > 0 ? mem_count() + n : 0;
+}
+
 int mem_should_fail(void)
 {
-	count++;
-	return fail_at && (count == fail_at || count == fail_at + 1);
+	long n = atomic_fetch_add(&count, 1) + 1, at = fail_at;
+
+	return at && (n == at || n == at + 1);
 }
 #endif
 
