@@ -251,7 +251,6 @@ function command.overview(indent)
 		list[n] = command.get(name)
 		width = math.max(width, #command.usage(list[n]))
 	end
-	width = math.min(width, 34)
 	for n, spec in ipairs(list) do
 		list[n] = ("%s%-" .. width .. "s  %s"):format(indent or "  ",
 			command.usage(spec), spec.summary)

@@ -26,6 +26,14 @@ local function aliases()
 	return out
 end
 
+-- A guide's text; what is made by code stands in it as a mark.
+local function guide(name)
+	local text = sys.file("lua/help/" .. name .. ".md")
+	return text and text:gsub("{{commands}}\n", function()
+		return require("repl.command").overview "    "
+	end)
+end
+
 local function exit_codes(ctx)
 	ctx.rows(sys.exits(), { columns = { "code", "name", "text" }, cap = 100 })
 	return 0
@@ -42,7 +50,7 @@ return {
 		for _, entry in ipairs(list) do
 			if entry[1] == name then
 				-- a guide of the same name comes after it
-				local text = sys.file("lua/help/" .. name .. ".md")
+				local text = guide(name)
 				ctx.out(args.help(name, entry[2]) .. (text and "\n" .. text
 					or ""))
 				return 0
@@ -55,8 +63,7 @@ return {
 			return 0
 		end
 		local also = aliases()
-		local text = sys.file("lua/help/" .. (topics()[name] and name
-			or also[name] or name) .. ".md")
+		local text = guide(topics()[name] and name or also[name] or name)
 		if not text then
 			for word in pairs(also) do known[word] = true end
 			fail.usage("no help on '%s'%s", name, words.suggest(name, known))

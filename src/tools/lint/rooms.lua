@@ -20,6 +20,7 @@ local LUA_ROOMS = {
 	{ "lua/opsh/", { "opsh." } },
 	-- where the command line begins a session
 	{ "lua/run/cli.lua", { "opsh.", "run.", "repl.repl" } },
+	{ "lua/run/cmd/help.lua", { "opsh.", "run.", "repl.command" } },
 	{ "lua/run/", { "opsh.", "run." } },
 	{ "lua/repl/", { "opsh.", "run.", "repl." } },
 	{ "lua/meta/", {} },
