@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # help_test: the Lua blocks of lua/help/*.md do what they say: playbooks and
-# targets files pass `opsh check`, all others run as scripts against a Redis and a
-# Postgres of examples/stack. Owns its folder (tests/lib/test.sh). Last line: N passed, N failed.
+# targets files pass `opsh check`, all others run as scripts against a Redis, a
+# Postgres and a Kafka of examples/stack. Owns its folder (tests/lib/test.sh). Last
+# line: N passed, N failed.
 # shellcheck source=lib/test.sh
 . "$(dirname -- "$0")/lib/test.sh"
 
@@ -9,7 +10,7 @@ opsh=$t_root/build/${MODE:-release}/opsh
 export XDG_STATE_HOME=$t_tmp/state
 blocks=$t_tmp/blocks
 mkdir -p "$blocks"
-t_up redis postgres
+t_up redis postgres kafka
 
 # One file a block: GUIDE.N.lua
 for guide in "$t_root"/lua/help/*.md; do
@@ -27,6 +28,15 @@ fresh() {
 		cache:rpush("queue", "job")' >/dev/null
 }
 
+kafka=kafka://$OPSH_KAFKA_BROKERS
+"$opsh" --target "events=$kafka" -e '
+	events:create_topic("orders", { partitions = 3 })
+	events:create_topic "opsh-probe"
+	events:produce("orders", { { partition = 0, value = "a" },
+		{ partition = 0, value = "b" } })
+	events:commit("processor", { { topic = "orders", partition = 0, offset = 1 } },
+		{ create = true })' >/dev/null
+
 n=0
 for block in "$blocks"/*.lua; do
 	n=$((n + 1))
@@ -37,6 +47,7 @@ for block in "$blocks"/*.lua; do
 		fresh
 		out=$("$opsh" run "$block" --target "cache=$OPSH_REDIS_URL" \
 			--target "db=$OPSH_POSTGRES_SUPER_URL" \
+			--target "events=$kafka" --approve events \
 			--approve cache --timeout 20 2>&1 </dev/null)
 	fi
 	t_is "$name ends well" "$?" 0

@@ -147,6 +147,16 @@ describe("kafka groups", function()
 		eq(names(events)["spec-leaving"], nil)
 	end))
 
+	it("are asked for what they have committed", on(function(events)
+		topic(events, "spec-groups", 3)
+		events:commit("spec-committed", { { topic = "spec-groups", partition = 2,
+			offset = 0 } }, { create = true })
+		local list = require("opsh.kafka.groups").committed_of(events,
+			"spec-committed")
+		eq({ #list, list[1].topic, list[1].partition, list[1].offset },
+			{ 1, "spec-groups", 2, 0 })
+	end))
+
 	it("say what is wrong with a commit", on(function(events)
 		topic(events, "spec-groups", 3)
 		raises("has no partition 9", events.commit, events, "spec-payments",

@@ -3,6 +3,7 @@
 -- group exists for the broker as soon as offsets are set for it, so a name is
 -- looked up first.
 local c = require "opsh.c.kafka"
+local err = require "opsh.c.err"
 local say = require "opsh.kafka.say"
 local task = require "opsh.task"
 
@@ -38,12 +39,58 @@ local function tidy(g)
 	return g
 end
 
+-- What brokers say while a coordinator is being found or reads its log: a cluster's
+-- first group, a broker that has just started.
+local PASSES <const> = { COORDINATOR_NOT_AVAILABLE = true,
+	COORDINATOR_LOAD_IN_PROGRESS = true, NOT_COORDINATOR = true }
+local PATIENCE <const> = 5
+
+-- Calls f(...) until it says that it need not be asked again, or raises.
+local function patiently(opts, f)
+	local until_ = task.now() + math.min(opts and opts.timeout or PATIENCE, PATIENCE)
+	local pause = 0.05
+	while true do
+		local results = table.pack(pcall(f))
+		local again = results[2]
+		if not results[1] then
+			again = err.is(again) and PASSES[again.code]
+		end
+		if not again or task.now() >= until_ then
+			if not results[1] then error(results[2], 0) end
+			return table.unpack(results, 3, results.n)
+		end
+		task.sleep(pause)
+		pause = math.min(pause * 2, 0.4)
+	end
+end
+
+local look
+
 ---Groups by name, those that don't exist with the state "Dead".
 ---@param client userdata
 ---@param names string[]
 ---@param opts? {timeout?: number}
 ---@return {[string]: opsh.kafka.group}
 function M.look(client, names, opts)
+	return patiently(opts, function()
+		local by, again = look(client, names, opts), false
+		for _, g in pairs(by) do again = again or PASSES[g.error] or false end
+		return again, by
+	end)
+end
+
+---All that a group has committed.
+---@param client userdata
+---@param name string
+---@param opts? {timeout?: number}
+---@return table[] rows
+function M.committed_of(client, name, opts)
+	return patiently(opts, function()
+		return false, c.committed(client, name, opts)
+	end)
+end
+
+function look(client, names, opts)
 	local parts = {}
 	for n = 1, #names, AT_ONCE do
 		parts[#parts + 1] = table.move(names, n,
@@ -66,7 +113,7 @@ end
 function M.committed(client, names, opts)
 	local by = {}
 	for n, list in ipairs(task.map(names, { limit = ASKED }, function(name)
-		return c.committed(client, name, opts)
+		return M.committed_of(client, name, opts)
 	end)) do
 		by[names[n]] = list
 	end
@@ -80,7 +127,10 @@ end
 ---@return string[] errors
 ---@return table[] rows
 function M.names(client, opts)
-	local rows, errors = c.groups(client, opts)
+	local rows, errors = patiently(opts, function()
+		local rows, errors = c.groups(client, opts)
+		return #errors > 0, rows, errors
+	end)
 	local names = {}
 	for n, row in ipairs(rows) do names[n] = row.group end
 	table.sort(names)
@@ -98,7 +148,7 @@ function M.find(client, name, opts)
 	local by, committed = task.all(function()
 		return M.look(client, { name }, opts)
 	end, function()
-		return c.committed(client, name, opts)
+		return M.committed_of(client, name, opts)
 	end)
 	local g = by[name]
 	if g and g.error and g.error ~= "GROUP_ID_NOT_FOUND" then

@@ -220,7 +220,7 @@ end
 ---@return {topic: string, partition: integer, committed?: integer}[]
 function M.read(client, name, rows, opts)
 	local by, out = {}, {}
-	for _, p in ipairs(c.committed(client, name, opts)) do
+	for _, p in ipairs(groups.committed_of(client, name, opts)) do
 		by[p.topic .. "\0" .. p.partition] = p.offset
 	end
 	for n, row in ipairs(rows) do
@@ -350,8 +350,12 @@ end
 ---Puts the methods into the client's.
 ---@param Client table
 function M.install(Client)
-	Client.offsets_plan, Client.reset_offsets = M.plan, M.reset
-	Client.restore_offsets, Client.commit = M.restore, M.commit
+	Client.offsets_plan = function(client, name, opts)
+		return (M.plan(client, name, opts))
+	end
+	Client.reset_offsets = M.reset
+	Client.restore_offsets = M.restore
+	Client.commit = M.commit
 end
 
 return M
