@@ -54,6 +54,8 @@ describe("errors of the parser", function()
 		eq(ran "return 1 2", "usage: <eof> expected near '2'\n  return 1 2\n"
 			.. "           ^\n")
 		eq(column(ran "x = = 2"), 5)
+		eq(ran "1 + * 2", "usage: unexpected symbol near '*'\n  1 + * 2\n      ^\n")
+		eq(column(ran "s = 'abc"), 5)
 		eq(column(ran "a = a a = a)"), 12)
 		eq(column(ran "f(1,, 2)"), 5)
 		eq(column(ran "s = 'abc\nx = 1"), 4 + 5)
