@@ -9,6 +9,9 @@ local secret = require "opsh.secret"
 local show = require "repl.show"
 local term = require "opsh.c.term"
 
+-- Much data: too slow with a collection at every allocation.
+local PLAIN <const> = { plain = true }
+
 local function context(settings, width)
 	local ctx = { env = {}, last = {}, settings = settings or {},
 		screen = { tty = false, width = width or 80, height = 24 }, out = {} }
@@ -76,7 +79,7 @@ describe("values alone", function()
 			.. 'fs.write("FILE", _) keeps it whole\n', 1, true), out:sub(-200))
 		out = shown(context(), ("日"):rep(30000))
 		ok(utf8.len(out), "cut within a character")
-	end)
+	end, PLAIN)
 	it("are functions with their place, and objects by their name", function()
 		ok(shown(context(), function() end):find
 			"^function %(.*repl_show_spec.lua:%d+%)\n$")
@@ -142,7 +145,7 @@ describe("tables", function()
 		out = shown(context(), rows)
 		ok(out:find "\n100\n… 900 more rows", out)
 		eq(select(2, shown(context { rows = 0 }, rows):gsub("\n", "")), 1003)
-	end)
+	end, PLAIN)
 	it("tell NULL, nil and the empty string apart", function()
 		is({ { a = 1, v = term.null }, { a = 2 }, { a = 3, v = "" },
 			{ a = 4, v = false }, { a = 5, v = {} }, { a = 6, v = "\0" } },
@@ -210,7 +213,7 @@ describe("values within values", function()
 		for i = 1, 100000 do wide.t = wide.t or {}; wide.t[i] = { i } end
 		local out = shown(context(), wide)
 		ok(out:find("…", 1, true) and #out < 1000000, #out)
-	end)
+	end, PLAIN)
 	it("are cut at the width", function()
 		for _, line in ipairs(pretty.lines({ a = { b = ("x"):rep(500) } }, 40)) do
 			ok(term.width(line) <= 41, line)
@@ -302,7 +305,7 @@ describe("the pager", function()
 		for i = 1, 500 do rows[i] = "line" end
 		show.page(ctx, rows)
 		eq(table.concat(ctx.out), ("line\n"):rep(500) .. "(500 values)\n")
-	end)
+	end, PLAIN)
 	it("is given whole lines in pieces", function()
 		local ctx = context()
 		local out = pager.open(ctx)
@@ -311,5 +314,5 @@ describe("the pager", function()
 		ok(#ctx.out > 5)
 		for _, piece in ipairs(ctx.out) do eq(piece:sub(-1), "\n") end
 		eq(#table.concat(ctx.out), 110000)
-	end)
+	end, PLAIN)
 end)
