@@ -68,6 +68,9 @@ struct pg_call *pg_call_make(lua_State *L, struct pg_client *pc,
 	struct pg_call *call = (struct pg_call *)op_new(L, &call_class,
 							sizeof *call);
 
+	/* an error that passes by (a cancel) gives the connection back now, not
+	 * when the collector comes */
+	lua_toclose(L, -1);
 	buf_init(&call->query);
 	buf_init(&call->notices);
 	buf_init(&call->params.data);

@@ -117,7 +117,9 @@ static int l_slot_gc(lua_State *L)
 
 void op_open(lua_State *L)
 {
-	static const luaL_Reg meta[] = { { "__gc", l_slot_gc }, { NULL, NULL } };
+	static const luaL_Reg meta[] = {
+		{ "__gc", l_slot_gc }, { "__close", l_slot_gc }, { NULL, NULL }
+	};
 
 	lx_metatable(L, SLOT_META, NULL, meta);
 }

@@ -33,6 +33,7 @@ LIMIT = 20      # seconds for anything
 TESTS = []
 started = []
 servers = {}
+running = set()    # components of the stack
 
 
 def test(fn):
@@ -185,11 +186,13 @@ def redis(*words):
 
 
 def up(*components):
-    if servers:
-        return
+    """Starts these components of the stack, a Redis by default, once."""
     folder = os.path.join(TMP, "stack")
-    subprocess.run([STACK, "up", folder] + list(components or ["redis"]),
-                   check=True, timeout=60)
+    missing = [name for name in components or ("redis",) if name not in running]
+    if not missing:
+        return
+    subprocess.run([STACK, "up", folder] + missing, check=True, timeout=60)
+    running.update(missing)
     with open(os.path.join(folder, "env")) as file:
         for name, value in re.findall(r"^(\w+)='(.*)'$", file.read(), re.M):
             servers[name] = value
