@@ -44,13 +44,16 @@ flash_sale_up() {
 flash_sale_build() {
 	local name cc log=$stack_dir/cc.log from=$stack_here/flash-sale
 	cc=$(stack_program "${CC:-cc}" cc gcc clang) || return 1
+	set -- "$cc" -std=c11 -D_GNU_SOURCE -O2 -g -pthread
 	for name in gateway processor; do
-		# shellcheck disable=SC2046 # flags
-		"$cc" -std=c11 -D_GNU_SOURCE -O2 -g -pthread -o "$stack_dir/$name" \
+		# shellcheck disable=SC2046,SC2086 # flags
+		"$@" ${SALE_CFLAGS:-} -o "$stack_dir/$name" \
 			"$from/$name.c" "$from/web.c" $(pkg-config --cflags --libs \
 			rdkafka hiredis jansson 2>>"$log") >>"$log" 2>&1 ||
 			stack_fail "cannot compile '$from/$name.c'" "$log" || return 1
 	done
+	"$@" -o "$stack_dir/load" "$from/load.c" >>"$log" 2>&1 ||
+		stack_fail "cannot compile '$from/load.c'" "$log"
 }
 
 flash_sale_topics() {
@@ -70,31 +73,33 @@ flash_sale_ports() {
 	sale_gateway=$1 sale_processor=$2
 }
 
-# flash_sale_scripts: what starts each, with its settings: the same for stack as for
-# an orchestrator. Times are short: nobody waits five minutes for an example.
+# flash_sale_settings: of gateway and processor, a NAME=VALUE a line: in their scripts
+# and, where they win, in the targets file. Times are short: nobody waits five minutes
+# for an example.
+flash_sale_settings() {
+	printf '%s\n' "REDIS_ADDR=127.0.0.1:$redis_port" \
+		"KAFKA_ADDR=$(kafka_list plain)" \
+		"CIRCUIT_BREAKER_FAILURE_THRESHOLD=${SALE_FAILURES:-5}" \
+		'CIRCUIT_BREAKER_SUCCESS_THRESHOLD=2' \
+		"CIRCUIT_BREAKER_BASE_TIMEOUT=${SALE_TIMEOUT:-3s}" \
+		"CIRCUIT_BREAKER_MAX_TIMEOUT=${SALE_TIMEOUT_MAX:-12s}" \
+		"RATE_LIMIT_MAX_REQUESTS=${SALE_LIMIT:-60}" 'RATE_LIMIT_WINDOW=1m' \
+		"PAYMENT_FAILURE_PERCENT=${SALE_PAYMENT_FAILURES:-10}"
+}
+
+# flash_sale_scripts: what starts each: the same for stack as for an orchestrator.
 flash_sale_scripts() {
 	local name port
 	for name in gateway processor; do
 		port=sale_$name
 		{
 			printf '#!/bin/sh\n'
-			printf 'export %s\n' "REDIS_ADDR=127.0.0.1:$redis_port" \
-				"KAFKA_ADDR=$(kafka_list plain)" \
-				"CIRCUIT_BREAKER_FAILURE_THRESHOLD=${SALE_FAILURES:-5}" \
-				'CIRCUIT_BREAKER_SUCCESS_THRESHOLD=2' \
-				"CIRCUIT_BREAKER_BASE_TIMEOUT=${SALE_TIMEOUT:-3s}" \
-				'CIRCUIT_BREAKER_MAX_TIMEOUT=12s' \
-				"PAYMENT_FAILURE_PERCENT=${SALE_PAYMENT_FAILURES:-10}"
-			flash_sale_limits | sed 's/^/export /'
+			flash_sale_settings |
+				sed 's/^\([A-Z_]*\)=\(.*\)/export \1="${\1:-\2}"/'
 			printf 'exec "${0%%/*}/%s" %s\n' "$name" "${!port}"
 		} >"$stack_dir/$name.start" &&
 			chmod 700 "$stack_dir/$name.start" || return 1
 	done
-}
-
-# flash_sale_limits: settings that the targets file tells as well.
-flash_sale_limits() {
-	printf '%s\n' "RATE_LIMIT_MAX_REQUESTS=${SALE_LIMIT:-60}" 'RATE_LIMIT_WINDOW=1m'
 }
 
 flash_sale_alive() {
@@ -134,12 +139,14 @@ flash_sale_unit() {
 }
 
 flash_sale_units() {
-	local on='"redis", "redpanda"'
+	local on='"redis", "redpanda"' told
+	told=$(flash_sale_settings | sed 's/\(.*\)=\(.*\)/          \1 = "\2",/')
 	flash_sale_unit gateway "$sale_gateway" \
 		"$(stack_lua "$stack_dir/gateway.start")" "tcp = $sale_gateway" "$on" \
-		gateway "$(flash_sale_limits | sed 's/=\(.*\)/ = "\1",/')"
+		gateway "$told"
 	flash_sale_unit processor "$sale_processor" \
-		"$(stack_lua "$stack_dir/processor.start")" "tcp = $sale_processor" "$on"
+		"$(stack_lua "$stack_dir/processor.start")" "tcp = $sale_processor" \
+		"$on" processor "$told"
 	flash_sale_unit redis "$redis_port" "$(stack_lua "$redis_server"), $(
 		stack_lua "$stack_dir/redis.conf")" "tcp = $redis_port"
 	flash_sale_unit redpanda "$(kafka_port 1 plain)" \
@@ -168,10 +175,12 @@ flash_sale_file() {
 	  },
 	  services = {
 	    gateway = { target = "gateway", unit = "gateway", health = "/health",
-	      metrics = "/metrics", depends = { "redis", "redpanda" } },
+	      metrics = "/metrics", depends = { "redis", "redpanda" },
+	      env = { "REDIS_ADDR", "KAFKA_ADDR" } },
 	    processor = { target = "processor", unit = "processor",
 	      health = "/metrics", metrics = "/metrics",
-	      depends = { "redis", "redpanda" } },
+	      depends = { "redis", "redpanda" },
+	      env = { "REDIS_ADDR", "KAFKA_ADDR" } },
 	    redis = { target = "cache", unit = "redis" },
 	    redpanda = { target = "events", unit = "redpanda" },
 	  },
@@ -190,6 +199,7 @@ flash_sale_env() {
 	stack_put OPSH_SALE_BROKERS "$(kafka_list plain)"
 	stack_put OPSH_SALE_TOOL "$stack_dir/tool"
 	stack_put OPSH_SALE_NODE "$stack_dir/node"
+	stack_put OPSH_SALE_LOAD "$stack_dir/load"
 }
 
 # A system has a targets file of its own, with services and all.

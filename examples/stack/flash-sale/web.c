@@ -30,6 +30,7 @@ static int running;			/* requests in work; under lock */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t redis_lock = PTHREAD_MUTEX_INITIALIZER;
 static redisContext *redis;		/* under redis_lock */
+static double redis_again;		/* not asked before this; under redis_lock */
 
 /* --- settings, time, text ---------------------------------------------------- */
 
@@ -228,6 +229,9 @@ char *sale_redis(int argc, const char **argv)
 	char *text = NULL;
 
 	pthread_mutex_lock(&redis_lock);
+	/* Those who waited meanwhile need not wait for it one after the other. */
+	if (sale_now() < redis_again)
+		goto out;
 	/* A connection may be dead since its last use: once more on a new one,
 	 * but only then; a command whose reply is late is not sent twice. */
 	for (int i = 0; i < 2 && !reply; i++) {
@@ -248,7 +252,10 @@ char *sale_redis(int argc, const char **argv)
 	}
 	if (reply)
 		text = redis_text(reply);
+	else
+		redis_again = sale_now() + 0.5;
 	freeReplyObject(reply);
+out:
 	pthread_mutex_unlock(&redis_lock);
 	return text;
 }
