@@ -83,6 +83,7 @@ slow() {
 
 live() {
 	group live 1500 tests/live/all.sh
+	group breaker 300 tests/live/breaker.sh
 	group lock 400 tests/live/lock.sh
 	group resume 180 tests/live/resume.sh
 }
