@@ -23,6 +23,10 @@ function line.close() end
 ---@return boolean? again TAB was the key before as well
 function line.read(prompt, text) end
 
+---Another prompt for the line that another task reads; none is read: nothing.
+---@param text string
+function line.prompt(text) end
+
 ---Replaces bytes of the line that "complete" has left, the first being 1, both
 ---included; to = from - 1 inserts.
 ---@param from integer

@@ -45,6 +45,12 @@ end
 function reader.read(ctx, text)
 	local first = prompt.first(ctx)
 	local shown, before = first, ""
+	-- what it says has changed while it is shown
+	ctx.renew_prompt = function()
+		first = prompt.first(ctx)
+		shown = before == "" and first or prompt.more(first)
+		require("opsh.c.line").prompt(shown)
+	end
 	while true do
 		local typed, why = read_line(ctx, shown, before, text)
 		if not typed then

@@ -5,6 +5,7 @@
 local effect = require "opsh.c.effect"
 local entry = require "repl.entry"
 local session = require "run.session"
+local task = require "opsh.c.task"
 local term = require "opsh.c.term"
 
 local repl = {}
@@ -58,6 +59,16 @@ local function leaves(ctx, asked)
 	return false
 end
 
+-- When a window of write mode ends, the prompt that is shown says so.
+local function watch_window(ctx)
+	if ctx.window or not effect.window() then return end
+	ctx.window = task.spawn(function()
+		while effect.window() do task.sleep(effect.window()) end
+		ctx.window = nil
+		if ctx.renew_prompt then ctx.renew_prompt() end
+	end)
+end
+
 local function loop(ctx)
 	local reader, prompt = require "repl.reader", require "repl.prompt"
 	local asked = false
@@ -75,6 +86,7 @@ local function loop(ctx)
 			while text and text:find "%S" do
 				ctx.history:add(text)
 				entry.run(ctx, text)
+				watch_window(ctx)
 				require("repl.seen").entry(ctx, text)
 				-- what :edit has made of it
 				text, ctx.next_entry = ctx.next_entry, nil
@@ -106,6 +118,7 @@ function repl.main()
 		greet(ctx)
 		local code = loop(ctx)
 		ctx.jobs:cancel()
+		if ctx.window then ctx.window:cancel() end
 		return code
 	end
 end

@@ -490,6 +490,26 @@ void line_start(const char *prompt, const char *text,
 	feed();
 }
 
+void line_set_prompt(const char *prompt)
+{
+	char *copy = line.open || line.initial ? strdup(prompt) : NULL;
+
+	if (!copy)
+		return;
+	free(line.prompt);
+	line.prompt = copy;
+	if (!line.open)
+		return;		/* it begins with this one */
+	if (out_line_paused()) {
+		rl_set_prompt(copy);
+		return;
+	}
+	out_show_line();
+	rl_clear_visible_line();
+	rl_set_prompt(copy);
+	show();
+}
+
 int line_edited(void)
 {
 	return line.open;

@@ -27,6 +27,8 @@ void line_start(const char *prompt, const char *text,
 		void (*event)(enum line_event ev));
 /* Ends it without an event: the terminal is as it was found. */
 void line_stop(void);
+/* Another prompt for the line that is edited; none is: nothing. */
+void line_set_prompt(const char *prompt);
 int line_edited(void);		/* is one open? */
 
 /* What LINE_TEXT has brought; else what is edited, and where the cursor is. */

@@ -116,6 +116,13 @@ static int l_line_interrupt(lua_State *L)
 	return 0;
 }
 
+/* prompt(text): another one for the line that is edited */
+static int l_line_prompt(lua_State *L)
+{
+	line_set_prompt(lx_checkcstr(L, 1));
+	return 0;
+}
+
 /* --- Ctrl-C --------------------------------------------------------------- */
 
 /* Who is it for: the line, the entry that runs, or what keeps both from their
@@ -197,7 +204,8 @@ int luaopen_opsh_c_line(lua_State *L)
 {
 	static const luaL_Reg funcs[] = {
 		{ "open", l_line_open }, { "close", l_line_close },
-		{ "read", l_line_read }, { "replace", l_line_replace },
+		{ "read", l_line_read }, { "prompt", l_line_prompt },
+		{ "replace", l_line_replace },
 		{ "interrupt", l_line_interrupt },
 		{ "remember", l_line_remember }, { "forget", l_line_forget },
 		{ "append", history_append_lua },

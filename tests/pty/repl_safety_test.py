@@ -87,8 +87,11 @@ def a_protected_environment_starts_read_only():
     s.prompt = WRITE
     s.enter("cache:set('x', 1)", r"done")
     # over by itself: told, in the prompt, on record
+    s.type("cache:get")
     s.expect(r"write mode is over: the session is read-only again")
+    s.expect(READ + "cache:get")
     s.prompt = READ
+    s.type("\x15")
     s.enter("cache:set('x', 2)", r"the session is in read mode")
     assert redis.ask("get", "x") == "1"
     s.enter(":write 10m once more", then=WRITE)
