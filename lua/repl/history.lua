@@ -51,7 +51,7 @@ local function assigns_secret(text)
 		if low:find("[%w_]*" .. word .. "[%w_]*[\"']?%]?%s*=%s*[\"'%[]")
 			-- SQL and command lines: PASSWORD 'x', --token x, token=x
 			or low:find(word .. "[%w_]*%s+'")
-			or low:find("%-%-[%w-]*" .. word .. "[%w-]*[= ]")
+			or low:find("%-%-[%w-]*" .. word .. "[%w-]*[= '\"]")
 			or low:find("[\"'%s?&;]" .. word .. "[%w_]*=[^%s=]")
 			or low:find "secret%.value%s*%(?%s*[\"'%[]" then
 			return true

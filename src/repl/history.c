@@ -33,12 +33,15 @@ static int l_file_gc(lua_State *L)
 /* [-0, +1, m] */
 static int *new_file(lua_State *L)
 {
-	static const luaL_Reg meta[] = { { "__gc", l_file_gc }, { NULL, NULL } };
+	static const luaL_Reg meta[] = {
+		{ "__gc", l_file_gc }, { "__close", l_file_gc }, { NULL, NULL }
+	};
 	int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
 
 	*fd = -1;
 	lx_metatable(L, META, NULL, meta);
 	luaL_setmetatable(L, META);
+	lua_toclose(L, -1);	/* Lua runs while the lock is held */
 	return fd;
 }
 
