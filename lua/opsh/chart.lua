@@ -154,6 +154,9 @@ local function short(v)
 	if v == math.floor(v) and math.abs(v) < 1e15 then
 		return grouped(("%.0f"):format(v))
 	end
+	if math.abs(v) >= 1000 and math.abs(v) < 1e15 then
+		return grouped(("%.0f"):format(v))
+	end
 	return ("%.4g"):format(v)
 end
 

@@ -288,7 +288,7 @@ end
 local function format_rows(rows, n, shown, opts, width, emit)
   local cols = find_columns(rows, shown, opts)
   local down
-  for from = 1, #cols > 0 and shown or 0, ROWS_AT_ONCE do
+  for from = 1, #cols > 0 and math.max(shown, 1) or 0, ROWS_AT_ONCE do
     local to, lines = math.min(shown, from + ROWS_AT_ONCE - 1), {}
     for _, c in ipairs(cols) do measure(c, rows, from, to, width) end
     if from == 1 then
@@ -393,7 +393,9 @@ local function lines_of(v, opts, width, cap, emit)
   end
   local n = #v
   local shown = math.min(n, cap)
-  if n == 0 then return emit { rows_line(0, 0) } end
+  if n == 0 and not (value.has_meta(v, "__len") and v.columns) then
+    return emit { rows_line(0, 0) }
+  end
   if all_maps(v, shown) then
     return format_rows(v, n, shown, opts, width, emit)
   end

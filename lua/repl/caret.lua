@@ -5,7 +5,7 @@ local lex = require "repl.lex"
 
 local caret = {}
 
-local BEFORE <const>, AFTER <const> = 50, 30
+local BEFORE <const>, ALL <const> = 50, 76
 
 -- The line's text, and the offset of its first byte in the whole.
 local function line_of(text, number)
@@ -100,16 +100,17 @@ end
 function caret.draw(place, width)
 	local text, at = place.text:gsub("\t", " "), place.column
 	if not at then
-		return #text > BEFORE + AFTER and text:sub(1, BEFORE + AFTER) .. "…" or text
+		return #text > ALL and text:sub(1, ALL) .. "…" or text
 	end
 	local head, tail = text:sub(1, at - 1), text:sub(at)
 	local n = utf8.len(head)
 	if n and n > BEFORE then
 		head = "…" .. head:sub(utf8.offset(head, -BEFORE))
 	end
+	local rest = ALL - math.min(n or BEFORE, BEFORE)
 	n = utf8.len(tail)
-	if n and n > AFTER then
-		tail = tail:sub(1, utf8.offset(tail, AFTER + 1) - 1) .. "…"
+	if n and n > rest then
+		tail = tail:sub(1, utf8.offset(tail, rest + 1) - 1) .. "…"
 	end
 	return head .. tail, (" "):rep(width(head)) .. "^"
 end

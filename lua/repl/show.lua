@@ -99,10 +99,6 @@ local function result_meta(v)
 	return type(meta) == "table" and rawget(meta, "__name") == "opsh.result" and meta
 end
 
-local function is_response(v)
-	return rawget(v, "status") ~= nil and type(rawget(v, "headers")) == "table"
-end
-
 -- What a write has to say of itself in a few words.
 local function deed(r)
 	local parts = {}
@@ -116,14 +112,20 @@ local function deed(r)
 		end
 	end
 	local plain = rawget(r, "value")
-	if count ~= nil and math.type(count) == "integer" then
+	local path, bytes = rawget(r, "path"), rawget(r, "bytes")
+	if type(path) == "string" then
+		parts[#parts + 1] = term.cell(path, 60)
+		if bytes and bytes > 0 then
+			parts[#parts + 1] = ("%s byte%s"):format(grouped(bytes),
+				bytes == 1 and "" or "s")
+		elseif count and count > 0 then
+			parts[#parts + 1] = grouped(count)
+		end
+	elseif math.type(count) == "integer" then
 		parts[#parts + 1] = command and ("%s row%s"):format(grouped(count),
 			count == 1 and "" or "s") or grouped(count)
 	elseif plain ~= nil and type(plain) ~= "table" and type(plain) ~= "userdata" then
 		parts[#parts + 1] = term.cell(tostring(plain), 60)
-	end
-	if type(rawget(r, "path")) == "string" then
-		parts[#parts + 1] = term.cell(rawget(r, "path"), 60)
 	end
 	return table.concat(parts, ", ")
 end
@@ -135,6 +137,10 @@ local function written(ctx, r, emit)
 	if rawget(r, "stdout") ~= nil then
 		if rawget(r, "stdout") ~= "" then
 			text(rawget(r, "stdout"), emit, "_.stdout has it whole")
+		end
+		local talk = rawget(r, "stderr")
+		if type(talk) == "string" and talk ~= "" then
+			text(talk, emit, "_.stderr has it whole")
 		end
 		local status = rawget(r, "signal") or rawget(r, "status")
 		return emit(muted(("(exit %s, in %s)"):format(tostring(status),
@@ -165,7 +171,7 @@ local function response(ctx, r, emit)
 	elseif rawget(r, "file") then
 		parts[#parts + 1] = "in " .. term.cell(r.file, 60)
 	end
-	local timing = rawget(r, "timing")
+	local timing = r.timing
 	if timing then
 		parts[#parts + 1] = muted(("%s (first byte after %s)"):format(
 			duration(timing.total or 0), duration(timing.first_byte or 0)))
@@ -234,7 +240,7 @@ function one(ctx, v, emit)
 	if kind == "string" then return scalar_string(v, emit) end
 	if v == nil or v == term.null then return emit(muted(pretty.word(v)) .. "\n") end
 	local meta = result_meta(v)
-	if meta and is_response(v) then return response(ctx, v, emit) end
+	if meta and rawget(meta, "__show") then return response(ctx, v, emit) end
 	if meta then return written(ctx, v, emit) end
 	meta = (kind == "table" or kind == "userdata") and debug.getmetatable(v)
 	if type(meta) == "table" and rawget(meta, "__show") then

@@ -60,7 +60,8 @@ def a_million_rows():
     prompt(t)
     with open("/proc/%d/status" % t.child.pid) as file:
         peak = int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) // 1024
-    assert peak < 400, "%d MB" % peak       # the rows themselves are 60 MB
+    # the rows themselves are 60 MB; a build with a shadow of memory has more
+    assert peak < 250 or "asan" in terminal.OPSH, "%d MB" % peak
     assert "1000000\n8155bc545f84d9652f1012ef2bdfb6eb" in entry(
         t, "#_, _[1000000].hash")
     # Ctrl-C while all of it is printed

@@ -33,6 +33,16 @@ describe("postgres query", function()
 		ok(require("opsh.table").format(rows):find("(3 rows)", 1, true))
 	end))
 
+	it("prints NULL as such, and the columns of no rows", P.on(function(db)
+		local format = require("opsh.table").format
+		eq(format(db:query "select 1 as z, null as a", { width = false }),
+			"z  a\n-  ----\n1  NULL\n(1 row)\n")
+		eq(format(db:query "select 1 as n where false", { width = false }),
+			"n\n-\n(0 rows)\n")
+		eq(format(db:one "select 1 as z, null as a", { width = false }),
+			"z  1\na  NULL\n")
+	end))
+
 	it("binds parameters", P.on(function(db)
 		eq(db:value("select $1::int + $2", 40, 2), 42)
 		eq(db:value("select $1::text is null", nil), true)

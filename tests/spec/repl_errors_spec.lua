@@ -247,6 +247,6 @@ describe("the caret", function()
 		eq(caret.find("x", 7, "boom"), nil)
 		eq(caret.find("x", 1, "boom").column, nil)
 		eq(caret.draw(caret.find(("x"):rep(200), 1, "boom"), term.width),
-			("x"):rep(80) .. "…")
+			("x"):rep(76) .. "…")
 	end)
 end)

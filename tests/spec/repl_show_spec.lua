@@ -35,6 +35,11 @@ local function result(fields)
 		__tostring = function() return "result" end })
 end
 
+local function answer(fields)
+	return setmetatable(fields, { __name = "opsh.result",
+		__show = function() return "answer" end })
+end
+
 describe("values alone", function()
 	it("are told apart", function()
 		is(nil, "nil\n")
@@ -260,6 +265,12 @@ describe("results of calls", function()
 		ctx.took = nil
 		eq(shown(ctx, result { ok = true }), "done\n")
 	end)
+	it("of a file are its name and size", function()
+		is(result { path = "/tmp/x", bytes = 3, count = 0, ok = true },
+			"done /tmp/x, 3 bytes\n")
+		is(result { path = "/tmp/d", bytes = 0, count = 7, ok = true },
+			"done /tmp/d, 7\n")
+	end)
 	it("of a write with rows are these too", function()
 		is(result { command = "INSERT 0 1", count = 1, ok = true,
 			rows = { { id = 7 } } }, "id\n--\n 7\n(1 row)\ndone INSERT, 1 row\n")
@@ -267,11 +278,11 @@ describe("results of calls", function()
 	it("of a program are its output and its end", function()
 		is(result { stdout = "a\nb\n", status = 0, seconds = 0.5, ok = true },
 			"a\nb\n(exit 0, in 500 ms)\n")
-		is(result { stdout = "", signal = "SIGTERM", seconds = 2 },
-			"(exit SIGTERM, in 2.0 s)\n")
+		is(result { stdout = "", stderr = "bad", signal = "SIGTERM", seconds = 2 },
+			"bad\n(exit SIGTERM, in 2.0 s)\n")
 	end)
 	it("of HTTP are status, time, and the body", function()
-		local r = result { status = 200, headers = { ["content-type"] =
+		local r = answer { status = 200, headers = { ["content-type"] =
 			"application/json" }, body = '{"state":"open","n":{"a":1}}',
 			timing = { total = 0.012, first_byte = 0.01 } }
 		is(r, [[
@@ -281,9 +292,9 @@ describe("results of calls", function()
   "n": { "a": 1 }
 }
 ]])
-		is(result { status = 503, headers = {}, body = "no\n" },
+		is(answer { status = 503, headers = {}, body = "no\n" },
 			"503 · 3 bytes\nno\n")
-		is(result { status = 204, headers = {}, body = "" }, "204 · 0 bytes\n")
+		is(answer { status = 204, headers = {}, body = "" }, "204 · 0 bytes\n")
 	end)
 end)
 
