@@ -84,6 +84,7 @@ slow() {
 live() {
 	group live 1500 tests/live/all.sh
 	group breaker 300 tests/live/breaker.sh
+	group kafka-dlq 200 tests/live/kafka_dlq.sh
 	group lock 400 tests/live/lock.sh
 	group resume 180 tests/live/resume.sh
 }

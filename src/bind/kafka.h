@@ -224,6 +224,7 @@ struct kafka_call {
 	rd_kafka_event_t *ev;		/* owned */
 	struct err failed;
 	struct kafka_pend pend;
+	struct loop_timer *again;	/* owned: until it is asked again */
 	_Atomic int stop;		/* nobody waits any more */
 	int slice;
 	int met;

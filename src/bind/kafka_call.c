@@ -13,6 +13,7 @@
 #include "effect/withheld.h"
 
 #define FIRST_SLICE 1000	/* milliseconds */
+#define AGAIN 0.1		/* seconds until a coordinator is asked again */
 
 /* --- its life ---------------------------------------------------------------------- */
 static void call_release(struct op *op)
@@ -20,6 +21,7 @@ static void call_release(struct op *op)
 	struct kafka_call *call = (struct kafka_call *)op;
 
 	kafka_pend_drop(&call->pend);
+	loop_timer_free(call->again);
 	if (call->clear)
 		call->clear(call);
 	if (call->ev)
@@ -53,6 +55,8 @@ static enum op_answer call_cancel(struct op *op)
 	name_it(call, &op->err);
 	effect_end(&call->effect, op->err.outcome, -1, -1, &op->err);
 	kafka_pend_drop(&call->pend);
+	loop_timer_free(call->again);
+	call->again = NULL;
 	return pool ? OP_DETACH : OP_NOW;
 }
 
@@ -161,6 +165,35 @@ static void job_done(void *arg, int abandoned)
 }
 
 /* --- an admin request -------------------------------------------------------------------- */
+static void ask(struct kafka_call *call);
+
+static void on_again(void *arg)
+{
+	struct kafka_call *call = arg;
+
+	loop_timer_free(call->again);
+	call->again = NULL;
+	ask(call);
+}
+
+/* A coordinator that has just moved, or is new, has done nothing: librdkafka leaves
+ * it to us to ask again. */
+static int ask_later(struct kafka_call *call, rd_kafka_event_t *ev,
+		     rd_kafka_resp_err_t code)
+{
+	if (!ev || (code != RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS &&
+		    code != RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE &&
+		    code != RD_KAFKA_RESP_ERR_NOT_COORDINATOR))
+		return 0;
+	if (loop_now() + AGAIN >= call->until)
+		return 0;
+	call->again = loop_timer_new(AGAIN, 0, on_again, call);
+	if (!call->again)
+		return 0;
+	rd_kafka_event_destroy(ev);
+	return 1;
+}
+
 static void on_answer(struct kafka_pend *p, rd_kafka_event_t *ev)
 {
 	struct kafka_call *call = (struct kafka_call *)(void *)((char *)p -
@@ -168,6 +201,8 @@ static void on_answer(struct kafka_pend *p, rd_kafka_event_t *ev)
 	rd_kafka_resp_err_t code = ev ? rd_kafka_event_error(ev) :
 		RD_KAFKA_RESP_ERR__DESTROY;
 
+	if (ask_later(call, ev, code))
+		return;
 	call->ev = ev;
 	if (code)
 		kafka_error_set(&call->failed, code, ev ?
@@ -176,14 +211,13 @@ static void on_answer(struct kafka_pend *p, rd_kafka_event_t *ev)
 	op_done(&call->op);
 }
 
-static void set_timeouts(lua_State *L, struct kafka_call *call,
+static void set_timeouts(struct kafka_call *call,
 			 rd_kafka_AdminOptions_t *options)
 {
 	double left = (call->until - loop_now()) * 1000;
 	char text[256];
 	int ms = left < 1 ? 1 : left > 3.6e6 ? 3600000 : (int)left;
 
-	(void)L;
 	rd_kafka_AdminOptions_set_request_timeout(options, ms, text,
 						  sizeof text);
 	/* how long the broker itself waits for the others: not for all calls */
@@ -192,14 +226,14 @@ static void set_timeouts(lua_State *L, struct kafka_call *call,
 	rd_kafka_AdminOptions_set_opaque(options, (void *)call->pend.id);
 }
 
-static void ask(lua_State *L, struct kafka_call *call)
+static void ask(struct kafka_call *call)
 {
 	rd_kafka_AdminOptions_t *options;
 
 	call->pend.event = on_answer;
 	kafka_pend_add(call->h, &call->pend);
 	options = rd_kafka_AdminOptions_new(call->h->rk, call->admin);
-	set_timeouts(L, call, options);
+	set_timeouts(call, options);
 	call->effect.sent = 1;
 	op_start(&call->op);
 	call->send(call, options, call->h->main.q);
@@ -230,7 +264,7 @@ static int go(lua_State *L, struct kafka_call *call)
 		kafka_call_raise(L, call, &e);
 	}
 	if (call->send) {
-		ask(L, call);
+		ask(call);
 	} else {
 		if (!loop_work_new(job_run, job_done, call))
 			kafka_no_memory(L);

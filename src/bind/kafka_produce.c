@@ -436,11 +436,11 @@ static void describe(lua_State *L, struct produce *c)
 	const char *s;
 	size_t len;
 
-	buf_add_json(&c->request, c->topic.name, strlen(c->topic.name));
+	buf_addf(&c->request, "produce to %s", c->topic.name);
 	if (c->partition >= 0)
 		buf_addf(&c->request, "/%d", (int)c->partition);
 	if (c->n > 1 || !c->n) {
-		buf_addf(&c->request, " %lld messages, %lld bytes",
+		buf_addf(&c->request, ": %lld messages, %lld bytes",
 			 (long long)c->n, c->total);
 		return;
 	}
@@ -457,7 +457,7 @@ static void describe(lua_State *L, struct produce *c)
 		lua_remove(L, -2);
 	}
 	s = lua_tolstring(L, -1, &len);
-	buf_addc(&c->request, ' ');
+	buf_adds(&c->request, ": ");
 	if (s)
 		buf_add_json(&c->request, s, len < 4000 ? len : 4000);
 	else

@@ -146,7 +146,7 @@ static void tx_clear(struct kafka_call *call)
 		rd_kafka_consumer_group_metadata_destroy(t->group);
 }
 
-static struct tx_call *make(lua_State *L, const char *verb,
+static struct tx_call *make(lua_State *L, const char *verb, const char *what,
 			    enum effect_class cls, int opts)
 {
 	struct kafka_tx *tx = luaL_checkudata(L, 2, KAFKA_TX);
@@ -155,7 +155,7 @@ static struct tx_call *make(lua_State *L, const char *verb,
 
 	t->tx = tx;
 	t->call.clear = tx_clear;
-	buf_add_json(&t->call.request, tx->id, strlen(tx->id));
+	buf_addf(&t->call.request, "%s %s", what, tx->id);
 	return t;
 }
 
@@ -213,7 +213,7 @@ static int l_tx_begin(lua_State *L)
 	struct tx_call *t;
 
 	lua_settop(L, 3);
-	t = make(L, "transaction", EFFECT_WRITE, 3);
+	t = make(L, "transaction", "begin transaction", EFFECT_WRITE, 3);
 	if (t->tx->p)
 		err_raisef(L, ERR_USAGE, "", "this transaction has begun");
 	t->call.harmless = 1;
@@ -293,9 +293,8 @@ static int l_tx_offsets(lua_State *L)
 	const char *group = lx_checkcstr(L, 3);
 
 	lua_settop(L, 5);
-	t = make(L, "offsets", EFFECT_WRITE, 5);
-	buf_adds(&t->call.request, " group ");
-	buf_add_json(&t->call.request, group, strlen(group));
+	t = make(L, "offsets", "transaction", EFFECT_WRITE, 5);
+	buf_addf(&t->call.request, ": offsets of group %s", group);
 	read_offsets(L, t);
 	t->group = rd_kafka_consumer_group_metadata_new(group);
 	t->call.harmless = 1;
@@ -347,7 +346,7 @@ static int l_tx_commit(lua_State *L)
 	struct tx_call *t;
 
 	lua_settop(L, 3);
-	t = make(L, "commit", EFFECT_WRITE, 3);
+	t = make(L, "commit", "commit transaction", EFFECT_WRITE, 3);
 	if (t->tx->failed)
 		err_raisef(L, ERR_SERVER, "", "transaction '%s' can't be "
 			   "committed: a part of it was not written", t->tx->id);
@@ -377,7 +376,7 @@ static int l_tx_abort(lua_State *L)
 
 	lua_settop(L, 3);
 	/* it takes back: no mode and no lock may stop it */
-	t = make(L, "abort", EFFECT_READ, 3);
+	t = make(L, "abort", "abort transaction", EFFECT_READ, 3);
 	if (!t->tx->p)
 		return 0;
 	t->call.prepare = same_prepare;
