@@ -29,5 +29,5 @@ files["tests/spec/**/*.lua"] = {
 files["tests/spec/harness.lua"] = {
 	globals = { "describe", "it", "skip", "eq", "ok", "raises" },
 }
-files["tests/bench/**/*.lua"] = { read_globals = { "cache", "db", "sh", "task",
+files["tests/bench/**/*.lua"] = { read_globals = { "cache", "db", "events", "sh", "task",
 	"web" } }

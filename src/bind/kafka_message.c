@@ -10,8 +10,8 @@
 
 #include <lauxlib.h>
 
-enum { U_NAME, U_TOPIC, U_PARTITION, U_OFFSET, U_TIMESTAMP, U_KEY, U_VALUE, U_META,
-       U_HEADERS, U_LIST, U_JSON, U_DECODE };
+enum { U_NAME, U_TOPIC, U_PARTITION, U_OFFSET, U_TIMESTAMP, U_KEY, U_VALUE,
+       U_META, U_JSON, U_DECODE };
 
 void kafka_message_upvalues(lua_State *L, int topic, int decode)
 {
@@ -25,8 +25,6 @@ void kafka_message_upvalues(lua_State *L, int topic, int decode)
 	lua_pushliteral(L, "key");
 	lua_pushliteral(L, "value");
 	luaL_getmetatable(L, KAFKA_MESSAGE);
-	lua_pushliteral(L, "headers");
-	lua_pushliteral(L, "header_list");
 	lua_pushliteral(L, "json");
 	if (decode)
 		lua_pushvalue(L, decode);
@@ -48,20 +46,17 @@ static void push_bytes(lua_State *L, const void *p, size_t len)
 		lua_pushnil(L);
 }
 
-/* headers and header_list into the message on top. */
-static void add_headers(lua_State *L, rd_kafka_headers_t *headers, int first)
+void kafka_message_headers(lua_State *L, rd_kafka_headers_t *headers)
 {
-	size_t i, len, n = rd_kafka_header_cnt(headers);
+	size_t i, len, n = headers ? rd_kafka_header_cnt(headers) : 0;
 	const void *value;
 	const char *key;
 
-	luaL_checkstack(L, 10, NULL);
-	name(L, first + U_HEADERS);
-	lua_createtable(L, 0, (int)n);		/* -- message name headers */
-	name(L, first + U_LIST);
-	lua_createtable(L, (int)n, 0);	/* -- message name headers name list */
-	for (i = 0; rd_kafka_header_get_all(headers, i, &key, &value, &len) ==
-		    RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+	luaL_checkstack(L, 8, NULL);
+	lua_createtable(L, 0, (int)n);		/* -- message headers */
+	lua_createtable(L, (int)n, 0);		/* -- message headers list */
+	for (i = 0; i < n && rd_kafka_header_get_all(headers, i, &key, &value,
+			&len) == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
 		lua_createtable(L, 0, 2);	/* -- .. list one */
 		lua_pushstring(L, key);
 		lua_pushvalue(L, -1);
@@ -69,10 +64,14 @@ static void add_headers(lua_State *L, rd_kafka_headers_t *headers, int first)
 		push_bytes(L, value, len);
 		lua_pushvalue(L, -1);
 		lua_setfield(L, -4, "value");	/* -- .. list one key value */
-		lua_rawset(L, -6);		/* -- .. list one */
+		lua_rawset(L, -5);		/* -- .. list one */
 		lua_rawseti(L, -2, (lua_Integer)i + 1);
 	}
-	lua_rawset(L, -5);
+	lua_pushliteral(L, "header_list");
+	lua_insert(L, -2);
+	lua_rawset(L, -4);
+	lua_pushliteral(L, "headers");
+	lua_insert(L, -2);
 	lua_rawset(L, -3);
 }
 
@@ -102,45 +101,37 @@ static void add_json(lua_State *L, const struct kafka_view *m, int first)
 		   e.message);
 }
 
-/* A string, nil for NULL: a table that is used again loses what it had. */
-static void set_bytes(lua_State *L, const void *p, size_t len, int upvalue)
+void kafka_message_refill(lua_State *L, const struct kafka_view *m, int first,
+			  int what)
 {
-	name(L, upvalue);
-	push_bytes(L, p, len);
-	lua_rawset(L, -3);
-}
-
-void kafka_message_fill(lua_State *L, const struct kafka_view *m, int first,
-			int used)
-{
-	name(L, first + U_PARTITION);
-	lua_pushinteger(L, m->partition);
-	lua_rawset(L, -3);
+	if (what & KAFKA_FILL_PARTITION) {
+		name(L, first + U_PARTITION);
+		lua_pushinteger(L, m->partition);
+		lua_rawset(L, -3);
+	}
 	name(L, first + U_OFFSET);
 	lua_pushinteger(L, m->offset);
 	lua_rawset(L, -3);
-	if (m->timestamp >= 0 || used) {
-		name(L, first + U_TIMESTAMP);
-		if (m->timestamp >= 0)
-			lua_pushnumber(L, (double)m->timestamp / 1000.0);
-		else
-			lua_pushnil(L);
+	name(L, first + U_TIMESTAMP);
+	if (m->timestamp >= 0)
+		lua_pushnumber(L, (double)m->timestamp / 1000.0);
+	else
+		lua_pushnil(L);
+	lua_rawset(L, -3);
+	if (m->key || what & KAFKA_FILL_KEY) {
+		name(L, first + U_KEY);
+		push_bytes(L, m->key, m->key_len);
 		lua_rawset(L, -3);
 	}
-	if (m->key || used)
-		set_bytes(L, m->key, m->key_len, first + U_KEY);
-	if (m->value || used)
-		set_bytes(L, m->value, m->value_len, first + U_VALUE);
-	if (used) {
-		name(L, first + U_HEADERS);
+	name(L, first + U_VALUE);
+	push_bytes(L, m->value, m->value_len);
+	lua_rawset(L, -3);
+	if (what & KAFKA_FILL_HEADERS) {
 		lua_pushnil(L);
-		lua_rawset(L, -3);
-		name(L, first + U_LIST);
+		lua_setfield(L, -2, "headers");
 		lua_pushnil(L);
-		lua_rawset(L, -3);
+		lua_setfield(L, -2, "header_list");
 	}
-	if (m->headers)
-		add_headers(L, m->headers, first);
 	if (!lua_isnil(L, lua_upvalueindex(first + U_DECODE)))
 		add_json(L, m, first);
 }
@@ -155,17 +146,26 @@ void kafka_message_push(lua_State *L, const struct kafka_view *m, int first)
 	lua_rawset(L, -3);
 	lua_pushvalue(L, lua_upvalueindex(first + U_META));
 	lua_setmetatable(L, -2);
-	kafka_message_fill(L, m, first, 0);
+	kafka_message_refill(L, m, first, KAFKA_FILL_PARTITION);
+	if (m->headers)
+		kafka_message_headers(L, m->headers);
+}
+
+int kafka_message_lacks(lua_State *L)
+{
+	const char *field = lua_tostring(L, 2);
+
+	return field && (!strcmp(field, "headers") ||
+			 !strcmp(field, "header_list"));
 }
 
 /* (message, name): what a message without headers has of them is made when it
  * is looked at: most have none. */
 static int l_message_index(lua_State *L)
 {
-	const char *name = lua_tostring(L, 2);
-
-	if (!name || (strcmp(name, "headers") && strcmp(name, "header_list")))
+	if (!kafka_message_lacks(L))
 		return 0;
+	lua_settop(L, 2);
 	lua_newtable(L);
 	lua_pushvalue(L, 2);
 	lua_pushvalue(L, -2);

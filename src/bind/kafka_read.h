@@ -23,17 +23,24 @@ struct kafka_view {		/* what a message is made of; all borrowed */
 };
 
 /* Upvalues that a function needs which pushes messages, from the first on. */
-#define KAFKA_UPVALUES 12
+#define KAFKA_UPVALUES 10
 
 /* [-0, +KAFKA_UPVALUES, m] topic at idx; decode: of JSON, at idx or 0. */
 void kafka_message_upvalues(lua_State *L, int topic, int decode);
 /* [-0, +1, v] first: the first of those upvalues. Raises kind protocol when the
  * value should be JSON and is not. */
 void kafka_message_push(lua_State *L, const struct kafka_view *m, int first);
-/* [-0, +0, v] The message on top of the stack gets the fields of m; used: it may
- * have those of another one, of the same topic. */
-void kafka_message_fill(lua_State *L, const struct kafka_view *m, int first,
-			int used);
+/* [-0, +0, v] The message on top, used before, gets the fields of m but headers.
+ * what: to be set beside those of every message: KAFKA_FILL_*. */
+#define KAFKA_FILL_PARTITION 1
+#define KAFKA_FILL_KEY 2	/* it had one */
+#define KAFKA_FILL_HEADERS 4	/* the same: they go */
+void kafka_message_refill(lua_State *L, const struct kafka_view *m, int first,
+			  int what);
+/* [-0, +0, v] headers and header_list into the message on top; NULL: empty. */
+void kafka_message_headers(lua_State *L, rd_kafka_headers_t *headers);
+/* Is 2 the name of a field of headers? Does not raise. */
+int kafka_message_lacks(lua_State *L);
 /* [-0, +0, m] the metatable of messages */
 void kafka_open_message(lua_State *L);
 
@@ -116,6 +123,10 @@ struct kafka_reader {		/* user values: 1 client, 2 the reused table */
 	double last_at;		/* when a message came last */
 	int open, turns;
 	int list, reuse;	/* how it is read */
+	int used;		/* KAFKA_FILL_*: what the reused table had */
+	int32_t partition;	/* of it */
+	rd_kafka_message_t *current;	/* borrowed: what the reused table is of;
+				   still the first of the batch */
 	const char *reached;	/* why it has ended; NULL: not yet */
 	char topic[256];
 };

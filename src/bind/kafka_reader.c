@@ -23,6 +23,7 @@ void kafka_reader_close(struct kafka_reader *kr, enum outcome outcome,
 	effect_end(&kr->effect, outcome, kr->count, kr->bytes, e);
 	loop_timer_free(kr->timer);
 	kr->timer = NULL;
+	kr->current = NULL;
 	if (kr->open)
 		kafka_fetch_close(&kr->f);
 	kr->open = 0;
@@ -213,6 +214,9 @@ static int take_error(struct kafka_reader *kr, struct kafka_part *p,
 static int front(struct kafka_reader *kr, rd_kafka_message_t **m,
 		 struct kafka_part **p, struct err *e)
 {
+	if (kr->current)
+		kafka_fetch_drop(&kr->f);
+	kr->current = NULL;
 	for (;;) {
 		if (!kr->open || kr->reached)
 			return -1;
@@ -253,39 +257,95 @@ static int front(struct kafka_reader *kr, rd_kafka_message_t **m,
 	}
 }
 
-/* Pushes the message, which is read then. */
+static void view(struct kafka_view *v, const rd_kafka_message_t *m)
+{
+	rd_kafka_timestamp_type_t type;
+
+	v->partition = m->partition;
+	v->offset = m->offset;
+	v->timestamp = rd_kafka_message_timestamp(m, &type);
+	v->key = m->key;
+	v->key_len = m->key_len;
+	v->value = m->payload;
+	v->value_len = m->len;
+	v->headers = NULL;
+}
+
+/* (message, name) of the reused table; upvalue: the reader. Headers are parsed when
+ * they are looked at. */
+static int l_reused_index(lua_State *L)
+{
+	struct kafka_reader *kr = lua_touserdata(L, lua_upvalueindex(1));
+	rd_kafka_headers_t *headers = NULL;
+
+	if (!kafka_message_lacks(L))
+		return 0;
+	lua_settop(L, 2);
+	if (kr->current && rd_kafka_message_headers(kr->current, &headers))
+		headers = NULL;
+	lua_pushvalue(L, 1);
+	kr->used |= KAFKA_FILL_HEADERS;
+	kafka_message_headers(L, headers);
+	lua_pushvalue(L, 2);
+	lua_rawget(L, 1);
+	return 1;
+}
+
+/* The one table, with its metatable, kept with the reader at 1. */
+static void make_reused(lua_State *L, const struct kafka_view *v)
+{
+	kafka_message_push(L, v, 2);
+	lua_createtable(L, 0, 1);
+	lua_pushvalue(L, 1);
+	lua_pushcclosure(L, l_reused_index, 1);
+	lua_setfield(L, -2, "__index");
+	lua_setmetatable(L, -2);
+	lua_pushvalue(L, -1);
+	lua_setiuservalue(L, 1, 2);
+}
+
+static void push_reused(lua_State *L, struct kafka_reader *kr,
+			rd_kafka_message_t *m)
+{
+	struct kafka_view v;
+	int what = kr->used;
+
+	view(&v, m);
+	kr->current = NULL;
+	if (!kr->count) {
+		make_reused(L, &v);
+	} else {
+		lua_getiuservalue(L, 1, 2);
+		if (v.partition != kr->partition)
+			what |= KAFKA_FILL_PARTITION;
+		kafka_message_refill(L, &v, 2, what);
+	}
+	kr->used = v.key ? KAFKA_FILL_KEY : 0;
+	kr->partition = v.partition;
+	kr->current = m;
+}
+
+/* Pushes the message, which is read then. The reader is at 1. */
 static void push(lua_State *L, struct kafka_reader *kr, rd_kafka_message_t *m,
 		 struct kafka_part *p)
 {
-	rd_kafka_timestamp_type_t type;
 	struct kafka_view v;
 
-	v.partition = m->partition;
-	v.offset = m->offset;
-	v.timestamp = rd_kafka_message_timestamp(m, &type);
-	v.key = m->key;
-	v.key_len = m->key_len;
-	v.value = m->payload;
-	v.value_len = m->len;
-	v.headers = NULL;
-	if (rd_kafka_message_headers(m, &v.headers))
-		v.headers = NULL;
-	if (kr->reuse && kr->count) {
-		lua_getiuservalue(L, 1, 2);
-		kafka_message_fill(L, &v, 2, 1);
+	if (kr->reuse) {
+		push_reused(L, kr, m);
 	} else {
+		view(&v, m);
+		if (rd_kafka_message_headers(m, &v.headers))
+			v.headers = NULL;
 		kafka_message_push(L, &v, 2);
-	}
-	if (kr->reuse && !kr->count) {
-		lua_pushvalue(L, -1);
-		lua_setiuservalue(L, 1, 2);
 	}
 	kr->count++;
 	kr->bytes += (long long)(m->len + m->key_len);
 	p->next = m->offset + 1;
 	if (p->next >= p->end)
 		part_over(kr, p);
-	kafka_fetch_drop(&kr->f);
+	if (!kr->reuse)
+		kafka_fetch_drop(&kr->f);
 }
 
 /* The time is over and no broker answers: that is no end of the messages. */

@@ -7,7 +7,7 @@ since wall time varies by a third from one minute to the next. Must not judge:
 it always prints the table and exits 0, whatever failed is named in it.
 
     bench.py [--opsh FILE] [--runs N] [--delete-runs N] [--keys N]
-             [--only startup,get,delete,http,spawn,fs,pg] [--json FILE]
+             [--only startup,get,delete,http,spawn,fs,pg,kafka] [--json FILE]
 """
 
 import argparse
@@ -25,6 +25,7 @@ import time
 sys.dont_write_bytecode = True
 import fs_bench  # noqa: E402
 import http_bench  # noqa: E402  (the tree stays free of __pycache__)
+import kafka_bench  # noqa: E402
 import pg_bench  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,7 +37,8 @@ CHILDREN, MEGABYTES = 300, 1000
 LIMIT = 180             # seconds for any one run
 C_SOURCES = {"redis_get": ["-lhiredis"], "redis_unlink": ["-lhiredis"],
              "redis_load": [], "spawn": [], "spawn_many": [],
-             "http_get": ["-lcurl"], "pg_rows": ["-lpq"]}
+             "http_get": ["-lcurl"], "pg_rows": ["-lpq"],
+             "kafka_produce": ["-lrdkafka"], "kafka_consume": ["-lrdkafka"]}
 
 
 class Failed(Exception):
@@ -322,6 +324,8 @@ class Bench:
             fs_bench.fs(self)
         if "pg" in parts:
             pg_bench.pg(self)
+        if "kafka" in parts:
+            kafka_bench.kafka(self)
         if "spawn" in parts:
             self.spawn()
 
@@ -353,7 +357,8 @@ def parse():
     args.add_argument("--runs", type=int, default=11)
     args.add_argument("--delete-runs", type=int, default=3)
     args.add_argument("--keys", type=int, default=1000000)
-    args.add_argument("--only", default="startup,get,delete,http,spawn,fs,pg")
+    args.add_argument("--only", default="startup,get,delete,http,spawn,fs,pg,"
+                      "kafka")
     args.add_argument("--json", metavar="FILE")
     return args.parse_args()
 

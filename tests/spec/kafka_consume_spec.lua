@@ -175,6 +175,13 @@ describe("kafka consume", function()
 		eq(list[3].key, nil)
 		list[2].headers.x = "1"
 		eq(list[3].headers, {})
+		local seen = {}
+		for m in events:messages { topic = name, reuse = true } do
+			if m.offset ~= 1 then seen[#seen + 1] = #m.header_list end
+			seen[#seen + 1] = m.headers.reason or "-"
+			seen[#seen + 1] = m.key or "-"
+		end
+		eq(seen, { 4, "last", "k", "-", "dead", 0, "-", "-" })
 		local text = show.text(list)
 		ok(text:find "partition%s+offset%s+time%s+key%s+value%s+headers", text)
 		ok(text:find("reason=first n=1 reason=last none", 1, true), text)
@@ -188,6 +195,33 @@ describe("kafka consume", function()
 			json = true })
 		ok(e.message:find("value of '" .. name .. "' partition 0 offset 2 is no "
 			.. "JSON", 1, true), e.message)
+	end))
+
+	it("ends behind what was aborted, at what is not committed", K.on(
+		function(events)
+		local name, id = topic(K.name "tx", 1), K.name "id"
+		events:transaction(id, function(tx) tx:produce(name, { "1", "2" }) end)
+		pcall(events.transaction, events, id, function(tx)
+			tx:produce(name, { "aborted", "too" })
+			error "no"
+		end)
+		-- 0 1 a marker, 3 4 aborted, their marker
+		local list = events:consume { topic = name, timeout = 20 }
+		eq(offsets(list), "0:0 0:1")
+		eq(list.reached, "end")
+		eq(list.next[0], 6)
+		eq(offsets(events:consume { topic = name, isolation =
+			"read_uncommitted" }), "0:0 0:1 0:3 0:4")
+		eq(offsets(events:consume { topic = name, from = 3, timeout = 20 }), "")
+		events:transaction(id, function(tx)
+			tx:produce(name, { "open" })
+			list = events:consume { topic = name, timeout = 20 }
+			eq(offsets(list), "0:0 0:1")
+			eq(list.reached, "end")
+			eq(list.next[0], 6)
+		end)
+		eq(offsets(events:consume { topic = name, timeout = 20 }),
+			"0:0 0:1 0:6")
 	end))
 
 	it("reads a plan's topics too, and is recorded", function()
