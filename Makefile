@@ -139,7 +139,7 @@ help:
 	@echo 'targets:'
 	@echo '  all       build build/release/opsh and its bindings (default)'
 	@echo '  deps      install the packages that are missing (Debian, apt)'
-	@echo '  demo      all set-up, then a cache flushed, a service mended, a failover'
+	@echo '  demo      all set-up, then four incidents and their ends'
 	@echo '  test      all set-up, then every test'
 	@echo '  check     lint: room rules, sizes, documentation, luacheck, cppcheck'
 	@echo '  bench     ratios against plain C and the usual tools, in one run'

@@ -3,7 +3,8 @@
 # Redis, of which 50,000 are flights; looked at, the flush planned, run, and its
 # record read. Then a system of five services, one of which hangs: seen, found
 # by its cause, restarted. Then a Postgres primary that dies under a writer, its
-# standby promoted, the old one brought back. Owns one throwaway folder and all that
+# standby promoted, the old one brought back. Then a flash sale whose Kafka dies: its
+# circuit breaker opens, and is closed again. Owns one throwaway folder and all that
 # runs from it, and leaves nothing behind, also on Ctrl-C. Must not touch a server
 # that it did not start; must not need root.
 set -u
@@ -13,6 +14,7 @@ opsh=${OPSH:-$root/build/release/opsh}
 rate=12500
 child=
 writer=
+customers=
 want=0			# the exit code that the next command is to have
 exec 3>&1		# commands are shown here, wherever their output goes
 
@@ -30,6 +32,8 @@ finish() {
 		wait "$child" 2>/dev/null
 	fi
 	[ -z "$writer" ] || kill -TERM "$writer" 2>/dev/null
+	[ -z "$customers" ] || kill -TERM "$customers" 2>/dev/null
+	[ ! -d "$dir/sale" ] || "$here/stack/stack" down "$dir/sale"
 	[ ! -d "$dir/pair" ] || "$here/stack/stack" down "$dir/pair"
 	[ ! -d "$dir/stack" ] || "$here/stack/stack" down "$dir/stack"
 	rm -rf -- "$dir"
@@ -179,5 +183,40 @@ kill "$writer"
 wait "$writer" 2>/dev/null
 writer=
 quietly "$OPSH_PG_WRITER" report "$OPSH_PGBOUNCER_URL" "$dir/acked"
+
+say 'a flash sale: gateway, processor, Redis, Kafka; 40 orders a second come'
+run "$here/stack/stack" up "$dir/sale" flash-sale
+set -a
+# shellcheck source=/dev/null
+. "$dir/sale/env"
+OPSH_TARGETS=$OPSH_SALE_TARGETS
+set +a
+"$OPSH_SALE_LOAD" "${OPSH_SALE_GATEWAY_URL##*:}" 40 >"$dir/orders" &
+customers=$!
+quietly sleep 3
+"$OPSH_SALE_NODE" kill 1
+
+say 'Kafka was killed. The gateway opens its circuit breaker and refuses with 503:'
+quietly opsh -e 'for _ = 1, 100 do
+	if gateway:get("/metrics").body:find "breaker_state 1" then return end
+	task.sleep(0.1)
+end' >/dev/null
+want=1
+run opsh run services/health --quiet
+
+say 'what would close it again?'
+run opsh plan gateway/circuit-breaker group=processor 2>/dev/null
+
+say 'Kafka started, waited for; the breaker waited out; the orders flow'
+run opsh run gateway/circuit-breaker group=processor watch=4s --approve orchestrator
+
+say 'what the customers saw, second by second: orders taken, and refused with 503'
+kill "$customers"
+wait "$customers" 2>/dev/null
+customers=
+awk '{ taken += $2; refused += $3; line = line sprintf(" %d/%d", $2, $3) }
+	NR % 10 == 0 { print line; line = "" }
+	END { if (line) print line
+		printf "in all %d taken, %d refused\n", taken, refused }' "$dir/orders"
 
 say 'all is stopped and removed now'
