@@ -3,6 +3,7 @@
 -- ASCII where the terminal or the locale has no others.
 local sys = require "opsh.c.sys"
 local term = require "opsh.c.term"
+local value = require "opsh.table.value"
 
 ---Called, it is chart.chart.
 ---@class opsh.chart
@@ -143,25 +144,19 @@ local function summary(list)
 	return s
 end
 
-local function grouped(text)
-	local sign, digits = text:match "^(%-?)(%d+)$"
-	digits = digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
-	return sign .. digits
-end
-
 -- 1,204 0.25 1.5e+20
 local function short(v)
 	if v == math.floor(v) and math.abs(v) < 1e15 then
-		return grouped(("%.0f"):format(v))
+		return value.grouped(("%.0f"):format(v))
 	end
 	if math.abs(v) >= 1000 and math.abs(v) < 1e15 then
-		return grouped(("%.0f"):format(v))
+		return value.grouped(("%.0f"):format(v))
 	end
 	return ("%.4g"):format(v)
 end
 
 local function count(n, noun)
-	return ("%s %s%s"):format(grouped(tostring(n)), noun, n == 1 and "" or "s")
+	return ("%s %s%s"):format(value.grouped(n), noun, n == 1 and "" or "s")
 end
 
 -- What isn't drawn is said.

@@ -20,11 +20,7 @@ Progress.__name = "opsh.progress"
 
 -- 1234567 -> "1,234,567"
 local function grouped(n)
-  local digits = ("%.0f"):format(n)
-  local sign, body = digits:match "^(-?)(%d+)$"
-  if not body then return digits end
-  body = body:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
-  return sign .. body
+  return require("opsh.table.value").grouped(("%.0f"):format(n))
 end
 
 -- 3725 -> "1h02m"

@@ -192,16 +192,12 @@ local function head_of(cols)
   return head, table.concat(rule, GAP)
 end
 
-local function grouped(n)
-  return (tostring(n):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
-end
-
 local function rows_line(n, shown, noun, more)
   noun = noun or "row"
   if more and shown < n then
     local rest = n - shown
-    return ("… %s more %s%s (%s in all); %s"):format(grouped(rest), noun,
-      rest == 1 and "" or "s", grouped(n), more)
+    return ("… %s more %s%s (%s in all); %s"):format(value.grouped(rest), noun,
+      rest == 1 and "" or "s", value.grouped(n), more)
   end
   local text = ("(%d %s%s"):format(n, noun, n == 1 and "" or "s")
   if shown < n then text = ("%s, %d shown"):format(text, shown) end
@@ -233,7 +229,7 @@ local function whole(v, room)
     repeat
       local part = beginning(line, room)
       if #lines == WHOLE_LINES then
-        lines[#lines + 1] = ("… (%s bytes in all)"):format(grouped(all))
+        lines[#lines + 1] = ("… (%s bytes in all)"):format(value.grouped(all))
         return lines
       end
       lines[#lines + 1] = part
@@ -241,7 +237,7 @@ local function whole(v, room)
     until line == ""
   end
   if all > WHOLE_BYTES then
-    lines[#lines + 1] = ("… (%s bytes in all)"):format(grouped(all))
+    lines[#lines + 1] = ("… (%s bytes in all)"):format(value.grouped(all))
   end
   return lines
 end

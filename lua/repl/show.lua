@@ -5,6 +5,7 @@
 local err = require "opsh.c.err"
 local pager = require "repl.pager"
 local pretty = require "repl.pretty"
+local report = require "run.report"
 local run_show = require "run.show"
 local term = require "opsh.c.term"
 local value = require "opsh.table.value"
@@ -34,16 +35,11 @@ end
 
 -- --- texts -----------------------------------------------------------------------
 
-local function grouped(n)
-	return (tostring(n):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
-end
+local grouped = value.grouped
 
 local function muted(text) return term.style("muted", text) end
 
-local function duration(seconds)
-	if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
-	return ("%.1f s"):format(seconds)
-end
+local duration = report.duration
 
 -- Sixteen bytes a line, with the letters among them.
 local function dump(s, emit)

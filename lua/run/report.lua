@@ -25,10 +25,14 @@ end
 
 function Text.text(_, text) term.write(1, text) end
 
-local function duration(seconds)
+---"12 ms", "1.5 s".
+---@param seconds number
+---@return string
+function report.duration(seconds)
 	if seconds < 1 then return ("%.0f ms"):format(seconds * 1000) end
 	return ("%.1f s"):format(seconds)
 end
+local duration = report.duration
 
 -- What a step ended with: the word and its style.
 local function mark_of(fields)

@@ -12,6 +12,16 @@ local BYTES_SHOWN <const> = 32
 
 local render
 
+---1234567 as 1,234,567: an integer, or its digits. What is none stays as it is.
+---@param n integer|string
+---@return string
+function M.grouped(n)
+  local sign, digits = tostring(n):match "^(%-?)(%d+)$"
+  if not digits then return tostring(n) end
+  digits = digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
+  return sign .. digits
+end
+
 ---The keys: numbers first, each kind in its order.
 ---@param t table
 ---@return any[]
