@@ -68,10 +68,12 @@ local function row_of(ctx, target, ping)
 		end)
 		if done then
 			row.latency = took and targets.milliseconds(took)
+			if ctx.failures then ctx.failures[target.name] = nil end
 		elseif fail.is(took) and took.kind == "cancelled" then
 			error(took, 0)
 		else
 			row.state = fail.text(took)
+			if ctx.failures then ctx.failures[target.name] = row.state end
 		end
 	end
 	if object and object:role() then row.role = object:role() end

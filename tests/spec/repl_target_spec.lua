@@ -171,3 +171,53 @@ describe(":connect", function()
 		ok(accepted.identity:find "^run_id=%x+ db=0")
 	end)
 end)
+
+describe("a connection that is lost", function()
+	local function object_of(name)
+		return session.objects[session.clients[name]]
+	end
+	local function wait_lost(object)
+		for _ = 1, 500 do
+			if object:lost() then return true end
+			require("opsh.task").sleep(0.01)
+		end
+	end
+	it("redis: is known, is back with the next read, writes go on", function()
+		with("write", { CACHE, "other=" .. env "OPSH_REDIS_URL" }, function(ctx)
+			local id = entry(ctx, "return cache:client_id()")
+			eq(object_of "cache":lost(), false)
+			entry(ctx, "other:ping()")
+			session.objects[session.clients.other]:pass("", "spec")
+			entry(ctx, ([[other:client_kill("ID", %d)]]):format(id))
+			ok(wait_lost(object_of "cache"))
+			ok(ctx.run(":targets cache"):find "connection lost")
+			eq(entry(ctx, "return cache:ping()"), "PONG")
+			eq(object_of "cache":lost(), false)
+			eq(object_of "cache":changed(), nil)
+			eq(entry(ctx, [[return cache:set("repl:x", 1).ok]]), true)
+		end)
+	end)
+	it("postgres: the same", function()
+		with("write", { DB, (DB:gsub("^db=", "other=")) }, function(ctx)
+			local pid = entry(ctx, "return db:value 'select pg_backend_pid()'")
+			session.client(session.config().targets.other)
+			object_of "other":pass("", "spec")
+			entry(ctx, ([[other:exec("select pg_terminate_backend(%d)")]]):format(
+				pid))
+			ok(wait_lost(object_of "db"))
+			ok(ctx.run(":targets db"):find "connection lost")
+			eq(entry(ctx, "return db:value 'select 1'"), 1)
+			eq({ object_of "db":lost(), object_of "db":changed() }, { false })
+			entry(ctx, [[db:exec "create temporary table repl_y (n int)"]])
+			-- another timeline: what a failover leaves
+			local now, role = object_of "db":identity(), object_of "db":role()
+			testing.seen(object_of "db", now:gsub("timeline=%d+", "timeline=99"),
+				role)
+			eq(entry(ctx, "return db:value 'select 1'"), 1)
+			raises("changed", entry, ctx,
+				[[db:exec "create temporary table repl_z (n int)"]])
+			ok(ctx.run(":connect db"):find "taken as it is now; it was system=")
+			entry(ctx, [[db:exec "create temporary table repl_z (n int)"]])
+		end)
+	end)
+end)
