@@ -242,18 +242,16 @@ function command.help(spec)
 	return table.concat(parts, "\n") .. "\n"
 end
 
----The list of all commands: for `:help` and for the guide of the REPL.
+---The list of all commands: for `:help` and for the guide of the REPL. It fits into
+---80 columns.
 ---@param indent? string
 ---@return string
 function command.overview(indent)
-	local list, width = {}, 0
-	for n, name in ipairs(command.names()) do
-		list[n] = command.get(name)
-		width = math.max(width, #command.usage(list[n]))
-	end
-	for n, spec in ipairs(list) do
-		list[n] = ("%s%-" .. width .. "s  %s"):format(indent or "  ",
-			command.usage(spec), spec.summary)
+	local names, list, width = command.names(), {}, 0
+	for _, name in ipairs(names) do width = math.max(width, #name + 1) end
+	for n, name in ipairs(names) do
+		list[n] = ("%s%-" .. width .. "s  %s"):format(indent or "  ", ":" .. name,
+			command.get(name).summary)
 	end
 	return table.concat(list, "\n") .. "\n"
 end

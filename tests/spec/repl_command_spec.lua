@@ -86,7 +86,10 @@ describe("the list", function()
 	end)
 	it("is what :help shows", function()
 		local ctx = repl.ctx()
-		ok(ctx.run(":help"):find(":targets [NAME] [--ping]", 1, true))
+		local said = ctx.run ":help"
+		ok(said:find("  :targets   the targets: kind, address", 1, true), said)
+		for line in said:gmatch "[^\n]+" do ok(#line <= 80, line) end
+		ok(ctx.run(":help targets"):find(":targets [NAME] [--ping]", 1, true))
 		ok(ctx.run(":help write"):find("^usage: :write"))
 		ok(ctx.run(":help :run"):find("^usage: :run"))
 		ok(ctx.run(":help redis"):find("^# Redis"))
@@ -316,6 +319,29 @@ describe(":watch", function()
 		raises("what is to be watched", ctx.run, ":watch 5")
 		raises("at least 0.1 s", ctx.run, ":watch 1ms f()")
 		raises("usage", ctx.run, ":watch 1 )(")
+	end)
+end)
+
+describe(":chart", function()
+	it("draws a list, or the result before", function()
+		local ctx = repl.ctx()
+		ctx.env._ = { 1, 5, 3 }
+		local said = ctx.run ":chart"
+		ok(said:find "min 1 .* max 5 .* 3 values", said)
+		ok(ctx.run(":chart {2, 8}"):find "max 8")
+		ctx.env._ = "text"
+		raises("neither a number nor a list", ctx.run, ":chart")
+		raises("usage", ctx.run, ":chart )(")
+	end)
+	it("draws a number over time", function()
+		local ctx = repl.ctx()
+		local n = 0
+		ctx.env.f = function() n = n + 10 return n end
+		ctx.looks = 3
+		local said = ctx.run ":chart 100ms f()"
+		ok(said:find "min 10 .* max 30 .* 3 values", said)
+		ctx.env.f = function() n = n + 1 return n % 2 == 1 and n or "x" end
+		raises("gave a string, not a number", ctx.run, ":chart 100ms f()")
 	end)
 end)
 
