@@ -32,4 +32,13 @@ function M.run(mode, f)
 	return records, table.unpack(out, 2, out.n)
 end
 
+---The records of a type, in order.
+function M.of(records, kind)
+	local out = {}
+	for _, r in ipairs(records) do
+		if r.type == kind then out[#out + 1] = r end
+	end
+	return out
+end
+
 return M

@@ -47,13 +47,7 @@ local function run(f)
 	return records
 end
 
-local function of(records, kind)
-	local out = {}
-	for _, r in ipairs(records) do
-		if r.type == kind then out[#out + 1] = r end
-	end
-	return out
-end
+local of = dofile("tests/lib/journal.lua").of
 
 -- A write (or another class) on a target of the test's.
 local function write(class, verb)

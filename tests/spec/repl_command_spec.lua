@@ -15,14 +15,6 @@ local function write()
 		"SET x", nil, function() return true end)
 end
 
-local function of_type(records, kind)
-	local out = {}
-	for _, r in ipairs(records) do
-		if r.type == kind then out[#out + 1] = r end
-	end
-	return out
-end
-
 describe("a line", function()
 	it("is a command when it begins with a colon and a name", function()
 		ok(command.is ":targets")
@@ -140,7 +132,7 @@ describe(":note and :timeline", function()
 				raises("no run '01ZZ'", ctx.run, ":timeline 01ZZ")
 			end)
 		end)
-		eq(of_type(records, "note")[1].text, 'the load is 40, "quotes" stay')
+		eq(journal.of(records, "note")[1].text, 'the load is 40, "quotes" stay')
 		ok(said:find 'note .* the load is 40, "quotes" stay', said)
 		ok(said:find "write .* done .* SET x", said)
 	end)
@@ -165,10 +157,10 @@ describe(":write", function()
 			eq({ effect.mode(), effect.window() }, { "read" })
 			raises("refused", write)
 		end)
-		local modes = of_type(records, "mode")
+		local modes = journal.of(records, "mode")
 		eq({ modes[1].mode, modes[1].seconds, modes[1].reason, modes[2].mode },
 			{ "write", 600, "cache is stale", "read" })
-		eq(#of_type(records, "refused"), 2)
+		eq(#journal.of(records, "refused"), 2)
 	end)
 	it("ends by itself, told and on record", function()
 		local records = journal.run("read", function()
@@ -179,7 +171,7 @@ describe(":write", function()
 			eq({ effect.mode(), effect.window() }, { "read" })
 			raises("refused", write)
 		end)
-		local modes = of_type(records, "mode")
+		local modes = journal.of(records, "mode")
 		eq({ modes[2].mode, modes[2].how }, { "read", "expired" })
 	end)
 	it("ends in a busy loop too", function()

@@ -163,10 +163,7 @@ describe(":connect", function()
 			ok(ctx.run(":connect cache"):find "taken as it is now; it was run_id=")
 			entry(ctx, [[cache:set("repl:x", 1)]])
 		end)
-		local accepted
-		for _, r in ipairs(records) do
-			if r.type == "accepted" then accepted = r end
-		end
+		local accepted = journal.of(records, "accepted")[1]
 		eq({ accepted.target, accepted.role }, { "cache", "master" })
 		ok(accepted.identity:find "^run_id=%x+ db=0")
 	end)
