@@ -58,6 +58,8 @@ local function assigns_secret(text)
 		end
 	end
 	return low:find "%a[%w+.-]*://[^%s/:@]*:[^%s/@]+@" ~= nil
+		-- what stands alone there is the password
+		or low:find "redis%a?://[^%s/:@]+@" ~= nil
 end
 
 ---May this be kept? Not what begins with a blank, nor what holds a secret.

@@ -145,6 +145,18 @@ describe(":connect", function()
 		end)
 		ok(not records.text:find(env "OPSH_POSTGRES_PASSWORD", 1, true))
 	end)
+	it("leaves no password of its line in the history or the record", function()
+		local history = require "repl.history"
+		local function mask(text) return text end
+		for _, url in ipairs { "redis://hunter2@host:6379/0", "rediss://:pw@host",
+			"postgresql://ops:pw@host/x", "http://ops:pw@host" } do
+			eq({ history.keeps(":connect x=" .. url, mask) }, { false, "secret" })
+		end
+		for _, url in ipairs { "redis://host:6379/0", "postgresql://ops@host/x",
+			"redis://ops:@host" } do
+			eq(history.keeps(":connect x=" .. url, mask), true, url)
+		end
+	end)
 	it("takes a target that has changed as it is, on record", function()
 		local records = with("write", { CACHE }, function(ctx)
 			effect.session(true)
