@@ -115,8 +115,7 @@ end
 
 local function value_of(token)
 	local chunk = load("return " .. token.text, "=literal", "t", {})
-	local ok, value = pcall(chunk)
-	return ok and value or nil
+	return chunk and chunk() or nil
 end
 
 local function type_of(name, value)
@@ -148,7 +147,8 @@ end
 -- `pattern = "flights::*"`: a variable of the session that is a literal.
 local function assigned(tokens)
 	local name, sign, value = tokens[1], tokens[2], tokens[3]
-	return #tokens == 3 and name.kind == "name" and sign.text == "="
+	if #tokens ~= 3 then return nil end
+	return name.kind == "name" and sign.text == "="
 		and is_literal(value) and value, name.text
 end
 
@@ -162,10 +162,11 @@ end
 function lift.text(text, targets, params, p)
 	local edits = {}
 	p = (p or "p") .. "."
-	local value, name = assigned(lex.tokens(text))
-	if value and name:match "^%l[%l%d_]*$" then
-		return text:sub(1, value.from - 1) .. p .. param_of(params, name,
-			value_of(value)) .. text:sub(value.to + 1)
+	local token, name = assigned(lex.tokens(text))
+	local value = token and name:match "^%l[%l%d_]*$" and value_of(token)
+	if value then
+		return text:sub(1, token.from - 1) .. p .. param_of(params, name, value)
+			.. text:sub(token.to + 1)
 	end
 	each(lex.tokens(text), targets, function(token, field, bare)
 		local known = field and field:match "^%l[%l%d_]*$" and value_of(token)

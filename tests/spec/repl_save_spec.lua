@@ -80,6 +80,38 @@ describe("literals", function()
 		end)
 end)
 
+describe("any text", function()
+	local PIECES <const> = { "cache:get", "cache", "db", ":query", " x", " = ", "(",
+		")", "{", "}", ",", ";", '"a*"', "'b'", "[[c\n]]", "5", "0.5", "-", "..",
+		"match = ", "verb = ", "_", "_1", "return ", "local ", "function f() ",
+		" end", "\n", "--c\n", "if x then ", "t", "p", "#", "[", "]", ".", "'" }
+	local seed = 7
+	local function any()
+		local parts = {}
+		for n = 1, 3 + seed % 12 do
+			seed = (seed * 1103515245 + 12345) % 2147483648
+			parts[n] = PIECES[seed // 65536 % #PIECES + 1]
+		end
+		return table.concat(parts)
+	end
+	it("that compiles still does when it is lifted, and as a playbook", function()
+		local compiled = 0
+		for _ = 1, 20000 do
+			local text = any()
+			local new = lift.text(text, KINDS, {})
+			local expression = load("return " .. text) ~= nil
+			if expression or load(text) then
+				compiled = compiled + 1
+				ok(load((expression and "return " or "") .. new),
+					("'%s' became '%s'"):format(text, new))
+				local pb = saved(text, "cache:ping()")
+				ok(load(pb), pb)
+			end
+		end
+		ok(compiled > 100, compiled)
+	end, { plain = true })
+end)
+
 describe("a saved session", function()
 	it("has its entries as steps, its targets as needs", function()
 		local text, found = saved([[cache:get "flights::7"]],
