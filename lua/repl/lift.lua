@@ -162,11 +162,11 @@ end
 function lift.text(text, targets, params, p)
 	local edits = {}
 	p = (p or "p") .. "."
-	local token, name = assigned(lex.tokens(text))
-	local value = token and name:match "^%l[%l%d_]*$" and value_of(token)
+	local only, name = assigned(lex.tokens(text))
+	local value = only and name:match "^%l[%l%d_]*$" and value_of(only)
 	if value then
-		return text:sub(1, token.from - 1) .. p .. param_of(params, name, value)
-			.. text:sub(token.to + 1)
+		return text:sub(1, only.from - 1) .. p .. param_of(params, name, value)
+			.. text:sub(only.to + 1)
 	end
 	each(lex.tokens(text), targets, function(token, field, bare)
 		local known = field and field:match "^%l[%l%d_]*$" and value_of(token)
