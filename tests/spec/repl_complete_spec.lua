@@ -5,6 +5,10 @@ local complete = require "repl.complete"
 local seen = require "repl.seen"
 local task = require "opsh.task"
 
+-- What looks through much text, or at playbooks: minutes with the collector at
+-- every step, and Lua alone.
+local PLAIN = { plain = true }
+
 local TARGETS = { cache = { name = "cache", kind = "redis" },
 	db = { name = "db", kind = "postgres" },
 	events = { name = "events", kind = "kafka" },
@@ -368,7 +372,7 @@ describe("completion of commands", function()
 		eq((hint ":run |"), ":run PLAYBOOK [NAME=VALUE ...]")
 		-- a method call at the beginning of a second line is no command
 		eq(offered "x = 1\n:ru|", {})
-	end)
+	end, PLAIN)
 end)
 
 describe("the hint", function()
@@ -395,8 +399,6 @@ describe("the hint", function()
 end)
 
 describe("large tables", function()
-	local FAST = { plain = true }	-- a sweep makes it slow by its nature
-
 	it("10,000 globals are a matter of milliseconds", function()
 		local env = {}
 		for n = 1, 10000 do env[("g%05d"):format(n)] = n end
@@ -415,7 +417,7 @@ describe("large tables", function()
 			best = math.min(best, task.now() - began)
 		end
 		ok(best < 0.2, best)
-	end, FAST)
+	end, PLAIN)
 
 	it("of 100,000 keys so many are looked at, and that is said", function()
 		local t = {}
@@ -423,7 +425,7 @@ describe("large tables", function()
 		local _, found = offered("t.|", context { env = { t = t } })
 		ok(found.note:find "20000 keys")
 		ok(#found.candidates <= 1000)
-	end, FAST)
+	end, PLAIN)
 end)
 
 describe("broken text", function()
@@ -444,5 +446,5 @@ db:query([[select "x" from t where a = $1]], 0x1F, { timeout = 1e3 }) --[=[ long
 			complete.complete(odd, 0, ctx)
 			complete.hint(odd, #odd, ctx)
 		end
-	end)
+	end, PLAIN)
 end)

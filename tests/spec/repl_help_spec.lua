@@ -4,6 +4,9 @@
 local err = require "opsh.c.err"
 local help = require "repl.help"
 
+-- It is Lua alone, much of it: with the collector at every step it takes minutes.
+local PLAIN = { plain = true }
+
 local TARGETS = { cache = { name = "cache", kind = "redis",
 	address = "redis://127.0.0.1:1/0", role = "master" } }
 
@@ -36,14 +39,14 @@ describe("help of values", function()
 		has(said(require("opsh.prometheus").of), "prometheus.of(client)")
 		local string = { rep = string.rep }
 		has(said(string.rep, { string = string }), "string.rep(s, n, sep?)")
-	end)
+	end, PLAIN)
 
 	it("says what errors mean and what to do", function()
 		local e = err.new { kind = "timeout", message = "no answer in 10 s",
 			target = "cache", outcome = "unknown", hint = "is it up?" }
 		has(said(e), "no answer in 10 s", "target   cache", "hint     is it up?",
 			"a deadline passed", "look at the target")
-	end)
+	end, PLAIN)
 
 	it("says of a target its kind, its state and its methods", function()
 		local client = setmetatable({}, { __index = error })
@@ -55,7 +58,7 @@ describe("help of values", function()
 		has(shown[1], "cache: a target of kind redis at redis://127.0.0.1:1/0, "
 			.. "role master, not connected yet", "scan(opts?)",
 			'guide: help "redis"')
-	end)
+	end, PLAIN)
 
 	it("says of any other value what it is, and runs nothing of it", function()
 		has(said(42), "a integer: 42")
@@ -70,7 +73,7 @@ describe("help of values", function()
 			"a table with 1 key")
 		has(said(setmetatable({}, { __name = "opsh.fs.tmpdir" })),
 			"opsh.fs.tmpdir", "close()")
-	end)
+	end, PLAIN)
 end)
 
 describe("help of topics", function()
@@ -89,7 +92,8 @@ describe("help of topics", function()
 		has(said "string", "format(fmt, ...)")
 		has(said "CONFIG GET", "CONFIG GET pattern", "cache:config_get")
 		has(said "cache:expire", "EXPIRE key seconds")
-		has(said "withheld", "plan needs", "withheld") end)
+		has(said "withheld", "plan needs", "withheld")
+	end, PLAIN)
 
 	it("says where a word is found, and what is near one that is not", function()
 		has(said "cache-flu", 'help "redis/cache-flush"')
@@ -97,7 +101,7 @@ describe("help of topics", function()
 		ok(tostring(e):find("did you mean 'timeout'", 1, true), e)
 		raises("usage", said, "")
 		raises("usage", said, "qqqqqqqqqqqq")
-	end)
+	end, PLAIN)
 
 	it("is an overview when it is shown or called with nothing", function()
 		local ctx, shown = context()
@@ -107,5 +111,5 @@ describe("help of topics", function()
 		has(getmetatable(own).__show(), "help(x)")
 		has(tostring(own), "help(x)")
 		ok(help.topic(ctx, "errors"):find "^# Errors")
-	end)
+	end, PLAIN)
 end)
