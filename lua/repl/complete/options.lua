@@ -47,6 +47,7 @@ return {
 					{ rank = 1, match = field.name })
 			end
 		end
-		return c.word == ""
+		-- beside an option that is meant, Lua's names are noise
+		return c.word == "" or #list.list > 0
 	end,
 }

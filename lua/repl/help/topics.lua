@@ -185,8 +185,11 @@ end
 function FIND.redis(ctx, name, thing)
 	local redis = require "repl.redis"
 	local target = thing and thing.owner.target
-	for _, one in next, ctx.config().targets do
-		if not target and one.kind == "redis" then target = one end
+	local all = ctx.config().targets
+	for _, name in ipairs(words.sorted(all)) do
+		if not target and (all[name] or {}).kind == "redis" then
+			target = all[name]
+		end
 	end
 	local commands = redis.commands(ctx, target or { name = "" })
 	local full = commands[name:upper()] and name:upper()
