@@ -186,9 +186,9 @@ function FIND.redis(ctx, name, thing)
 	local redis = require "repl.redis"
 	local target = thing and thing.owner.target
 	local all = ctx.config().targets
-	for _, name in ipairs(words.sorted(all)) do
-		if not target and (all[name] or {}).kind == "redis" then
-			target = all[name]
+	for _, of in ipairs(words.sorted(all)) do
+		if not target and (all[of] or {}).kind == "redis" then
+			target = all[of]
 		end
 	end
 	local commands = redis.commands(ctx, target or { name = "" })
