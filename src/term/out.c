@@ -127,9 +127,20 @@ static size_t full_at(const struct sink *s)
 	return s->tty ? OUT_FULL_TTY : OUT_FULL;
 }
 
+/* Stdout on a terminal that stderr keeps busy stands behind that. */
+static size_t ahead_of(int fd)
+{
+	size_t n = sink_pending(&texts[fd].sink);
+
+	if (fd == OUT_STDOUT && texts[OUT_STDOUT].sink.tty &&
+	    texts[OUT_STDERR].sink.tty)
+		n += sink_pending(&texts[OUT_STDERR].sink);
+	return n;
+}
+
 int out_full(enum out_fd fd)
 {
-	if (sink_pending(&texts[fd].sink) > full_at(&texts[fd].sink))
+	if (ahead_of(fd) > full_at(&texts[fd].sink))
 		texts[fd].was_full = 1;
 	return texts[fd].was_full;
 }
@@ -140,7 +151,7 @@ static void tell_room(void)
 
 	for (i = 0; i < 2; i++) {
 		if (!texts[i].was_full ||
-		    sink_pending(&texts[i].sink) > full_at(&texts[i].sink) / 2)
+		    ahead_of(i) > full_at(&texts[i].sink) / 2)
 			continue;
 		texts[i].was_full = 0;
 		if (room_cb)
@@ -370,6 +381,22 @@ static void add(struct text *t, int ours, const char *data, size_t len)
 	queue_escaped(t, 0);
 }
 
+/* Both on a terminal, and it has not taken yet what stderr wrote before: what is
+ * new goes behind that. */
+static void stand_behind(struct text *t, size_t before)
+{
+	struct sink *err = &texts[OUT_STDERR].sink;
+	struct buf *q = &t->sink.queue;
+
+	if (!t->sink.tty || !err->tty || !sink_pending(err) || q->len <= before)
+		return;
+	buf_add(&err->queue, q->data + before, q->len - before);
+	if (err->queue.bad)
+		err->queue.bad = 0;	/* no memory: it comes, too early */
+	else
+		q->len = before;
+}
+
 /* After adding to a queue. Memory is gone: what was queued before is kept, and
  * the loss is said. Else: where does the cursor stand now? */
 static void added(struct text *t, size_t before)
@@ -385,6 +412,8 @@ static void added(struct text *t, size_t before)
 	}
 	if (t->sink.tty && q->len > before)
 		status.bol = q->data[q->len - 1] == '\n';
+	if (t == &texts[OUT_STDOUT])
+		stand_behind(t, before);
 }
 
 static void put(enum out_fd fd, int ours, const char *data, size_t len)

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-from terminal import (OPSH, Terminal, clean, environment, journal, main, path,
+from terminal import (OPSH, TEST, Terminal, clean, environment, journal, main, path,
                       redis, run, test, until)
 
 # --- progress ---------------------------------------------------------------
@@ -278,6 +278,22 @@ end, function()
     for n = 1, 200 do cache:set("talker", n) end
 end)
 """
+
+
+@test
+def results_stand_behind_the_talk_before_them():
+    # more than the terminal holds, and nobody reads yet
+    t = Terminal("--spec", path("order.lua", """
+local term = require "opsh.c.term"
+for n = 1, 40 do
+    term.write(2, ("talk %d %s\\n"):format(n, ("x"):rep(2000)))
+    term.write(1, ("result %d\\n"):format(n))
+end
+"""), program=TEST, size=(24, 80))
+    assert t.end() == 0
+    order = re.findall(rb"(talk|result) ([0-9]+)", t.seen)
+    assert order == [(what, b"%d" % n) for n in range(1, 41)
+                     for what in (b"talk", b"result")], order
 
 
 @test
