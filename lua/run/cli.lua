@@ -6,7 +6,8 @@ local session = require "run.session"
 local cli = {}
 
 local COMMANDS = { "run", "plan", "resume", "check", "list", "doc", "new",
-	"targets", "runs", "timeline", "verify", "locks", "unlock", "help" }
+	"targets", "runs", "timeline", "verify", "locks", "unlock", "completion",
+	"help" }
 
 local commands = setmetatable({}, { __index = function(t, name)
 	for _, known in ipairs(COMMANDS) do
