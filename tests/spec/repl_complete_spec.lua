@@ -178,7 +178,7 @@ describe("completion of options", function()
 		eq(offered "cache:scan({ match = 'x', count = 1, |",
 			{ "timeout = ", "type = " })
 		local _, found = offered "cache:scan{ ma|"
-		eq(found.candidates[1].detail, "string")
+		eq(found.candidates[1].detail, "string  glob")
 		eq({ found.from, found.to }, { 13, 14 })
 	end)
 

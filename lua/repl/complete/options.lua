@@ -43,8 +43,10 @@ return {
 		end
 		for _, field in ipairs(c.fields) do
 			if not c.open.keys[field.name] then
-				list:add(field.name .. " = ", "option", field.type,
-					{ rank = 1, match = field.name })
+				local said = field.text and field.text ~= ""
+					and "  " .. field.text or ""
+				list:add(field.name .. " = ", "option", (field.type or "any")
+					.. said, { rank = 1, match = field.name })
 			end
 		end
 		-- beside an option that is meant, Lua's names are noise
