@@ -74,7 +74,7 @@ def several_are_shown_with_what_they_are():
     s.type("an { m\t")
     s.expect(r"match = $")
     s.type("'x', \t")
-    s.expect(r"  count = +integer\r\n")
+    s.expect(r"  count = +integer  keys")
     s.expect(r"cache:scan\(>opts\?<\)\r\n")
     assert b"  match = " not in s.seen.split(b"match = 'x'")[-1]
     s.type(DROP)
