@@ -24,7 +24,7 @@ local function detailed(list)
 		local cell, w = term.cell(one.text, term.columns() - 3)
 		local detail = one.detail or one.kind
 		out[n] = "  " .. cell .. (room > 10 and (" "):rep(width - w + 2)
-			.. term.style("muted", (term.cell(detail:gsub("%s+", " "), room)), 2)
+			.. term.style("muted", (term.cell(detail:gsub("\n%s*", " "), room)), 2)
 			or "")
 	end
 	return out
@@ -97,7 +97,7 @@ function M.hint(hint)
 	local out = { shown }
 	local more = hint.argument or hint.summary
 	if more then
-		out[2] = term.style("muted", "  " .. (term.cell(more:gsub("%s+", " "),
+		out[2] = term.style("muted", "  " .. (term.cell(more:gsub("\n%s*", " "),
 			term.columns() - 3)), 2)
 	end
 	return out
