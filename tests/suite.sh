@@ -86,6 +86,7 @@ live() {
 	group breaker 300 tests/live/breaker.sh
 	group kafka-dlq 200 tests/live/kafka_dlq.sh
 	group lock 400 tests/live/lock.sh
+	group kafka-faults 200 tests/live/kafka_faults.sh
 	group resume 180 tests/live/resume.sh
 }
 
