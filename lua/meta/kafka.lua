@@ -228,12 +228,13 @@ function kafka.set_configs(client, what, name, all, text, opts) end
 
 -- --- messages ---------------------------------------------------------------------
 
----Opens a reader of messages: assigned partitions, no group. What it returns is for
+---Opens a reader of messages: assigned partitions, no group unless join = true, which
+---is a write (rd_kafka_subscribe, rd_kafka_offset_store). What it returns is for
 ---a generic for; of "list", next() gives all messages, why they end and where.
 ---Raises kind check when an offset lies outside of the log, protocol for a value that
 ---should be JSON (rd_kafka_consume_start_queue, rd_kafka_consume_batch_queue).
 ---@param client userdata
----@param options table as of `consume` of opsh.kafka.consume, without group
+---@param options table as of `consume` of opsh.kafka.consume; group with join alone
 ---@param how "each"|"list"|"follow"
 ---@param decode? fun(text: string): any of JSON
 ---@return fun(): any next, nil, nil, userdata reader

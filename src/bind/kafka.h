@@ -90,6 +90,10 @@ struct kafka_pend {
 void kafka_pend_add(struct kafka_handle *h, struct kafka_pend *p);
 void kafka_pend_drop(struct kafka_pend *p);	/* the answer is thrown away */
 
+typedef void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			     rd_kafka_topic_partition_list_t *list,
+			     void *opaque);
+
 /* A handle lives as long as it is held: by the client, by a call in the pool, by
  * a producer or consumer in Lua. Its end runs in the pool (rd_kafka_destroy). */
 struct kafka_handle {
@@ -109,7 +113,8 @@ struct kafka_handle {
 	/* Delivery reports and what else has no pend: on the loop, the event is
 	 * the callee's. NULL: dropped. */
 	void (*event)(struct kafka_handle *h, rd_kafka_event_t *ev);
-	void *arg;		/* of event() */
+	void *arg;		/* of event(); of rebalance() */
+	kafka_rebalance *rebalance;	/* a member of a group */
 };
 
 /* A new handle, held once by the caller; more as in kafka_conf, or NULL. Starts
@@ -118,6 +123,13 @@ struct kafka_handle {
 struct kafka_handle *kafka_handle_new(struct kafka_client *kc,
 				      rd_kafka_type_t type,
 				      const char *const *more, struct err *e);
+/* The same of a consumer in a group (more names it): rebalance() is called by
+ * rd_kafka_consume_batch_queue, and in the pool at the end, with the handle as opaque.
+ * It leaves the group when it ends. */
+struct kafka_handle *kafka_handle_member(struct kafka_client *kc,
+					 const char *const *more,
+					 kafka_rebalance *rebalance,
+					 struct err *e);
 void kafka_handle_hold(struct kafka_handle *h);
 void kafka_handle_drop(struct kafka_handle *h);	/* on the loop; NULL ok */
 /* The client goes: nothing is heard of the handle any more, whoever holds it. */

@@ -20,7 +20,8 @@ struct open_call {
 	struct kafka_bound all[2];
 	long long max, max_bytes;
 	double timeout;		/* 0: not given */
-	int how, committed, reuse;
+	int how, committed, reuse, commit;
+	char group[256];	/* to be joined; "" none */
 };
 
 static void open_run(struct kafka_call *call)
@@ -28,7 +29,11 @@ static void open_run(struct kafka_call *call)
 	struct open_call *oc = (struct open_call *)call;
 
 	if (kafka_range_fit(&oc->range, oc->all, call->topic.name,
-			    call->topic.partitions, &call->failed) == 0)
+			    call->topic.partitions, &call->failed) < 0)
+		return;
+	if (oc->group[0])
+		kafka_range_of_group(&oc->range);
+	else
 		kafka_range_ask(call, &oc->range, call->topic.name);
 }
 
@@ -61,6 +66,7 @@ static void set_times(lua_State *L, struct kafka_reader *kr,
 static struct kafka_reader *make_reader(lua_State *L, struct open_call *oc)
 {
 	struct kafka_reader *kr = lua_newuserdatauv(L, sizeof *kr, 2);
+	struct kafka_plan plan;
 	struct err e;
 
 	memset(kr, 0, sizeof *kr);
@@ -77,13 +83,20 @@ static struct kafka_reader *make_reader(lua_State *L, struct open_call *oc)
 	kr->effect = oc->call.effect;
 	memset(&oc->call.effect, 0, sizeof oc->call.effect);
 	set_times(L, kr, oc);
-	if (kr->range.left == 0) {
+	if (kr->range.left == 0 && !oc->group[0]) {
 		kr->reached = "end";	/* nothing is there: nothing is opened */
 		kr->open = 1;
 		return kr;
 	}
-	if (kafka_fetch_open(&kr->f, oc->call.kc, kr->topic, &kr->range,
-			     oc->committed, kafka_reader_ready, kr, &e) < 0)
+	plan.topic = kr->topic;
+	plan.range = &kr->range;
+	plan.committed = oc->committed;
+	plan.group = oc->group[0] ? oc->group : NULL;
+	plan.commit = oc->commit;
+	plan.ready = kafka_reader_ready;
+	plan.arg = kr;
+	kr->joined = plan.group != NULL;
+	if (kafka_fetch_open(&kr->f, oc->call.kc, &plan, &e) < 0)
 		kafka_reader_fail(L, kr, &e);
 	kr->open = 1;
 	return kr;
@@ -140,6 +153,30 @@ static int read_isolation(lua_State *L)
 	return committed;
 }
 
+/* The group that is joined: its partitions come and go, so nothing else is said of
+ * them. */
+static void read_group(lua_State *L, struct open_call *oc)
+{
+	const char *group = lx_opt_str(L, 2, "group", NULL);
+	size_t len = group ? strlen(group) : 0;
+
+	if (!len || len >= sizeof oc->group)
+		err_raisef(L, ERR_USAGE, "", "option 'join' needs the name of a "
+			   "group in 'group'");
+	if (oc->how != FOLLOW)
+		err_raisef(L, ERR_USAGE, "", "option 'join' is for follow: a "
+			   "group gives and takes partitions, there is no end");
+	if (oc->range.n || (oc->all[0].kind != KAFKA_BEGIN &&
+			    oc->all[0].kind != KAFKA_END))
+		err_raisef(L, ERR_USAGE, "", "of a group that is joined 'from' is "
+			   "'earliest' or 'latest', where it has no commit");
+	memcpy(oc->group, group, len + 1);
+	lua_pop(L, 1);
+	oc->commit = lx_opt_bool(L, 2, "commit", 0);
+	buf_addf(&oc->call.request, " as a member of '%s'%s", group, oc->commit ?
+		 ", commits" : "");
+}
+
 /* read(client, options, how, decode) -> next, nil, nil, reader; how: "each",
  * "list" or "follow"; decode: of JSON, or nil. Of "list", next() -> messages,
  * reached, offsets */
@@ -147,16 +184,20 @@ static int l_read(lua_State *L)
 {
 	static const char *const names[] = {
 		"topic", "partition", "partitions", "from", "to", "max",
-		"max_bytes", "isolation", "json", "reuse", NULL
+		"max_bytes", "isolation", "json", "reuse", "join",
+		"group", "commit", NULL
 	};
 	static const char *const hows[] = { "each", "list", "follow", NULL };
 	struct open_call *oc;
 	int how = luaL_checkoption(L, 3, NULL, hows);
 
+	int join;
+
 	luaL_checktype(L, 2, LUA_TTABLE);
 	lua_settop(L, 4);
-	oc = (struct open_call *)kafka_call_new(L, sizeof *oc, "consume",
-						EFFECT_READ, 2, names);
+	join = lx_opt_bool(L, 2, "join", 0);
+	oc = (struct open_call *)kafka_call_new(L, sizeof *oc, join ? "join" :
+			"consume", join ? EFFECT_WRITE : EFFECT_READ, 2, names);
 	oc->call.run = open_run;
 	oc->call.push = open_push;
 	oc->call.clear = open_clear;
@@ -179,6 +220,11 @@ static int l_read(lua_State *L)
 	}
 	buf_adds(&oc->call.request, oc->call.topic.name);
 	kafka_range_text(&oc->call.request, &oc->range, oc->all);
+	if (join)
+		read_group(L, oc);
+	else if (!lua_isnil(L, 2) && lx_opt_bool(L, 2, "commit", 0))
+		err_raisef(L, ERR_USAGE, "", "option 'commit' needs join = true: "
+			   "reading by itself changes nothing");
 	return kafka_call_go(L, &oc->call);
 }
 

@@ -2,7 +2,7 @@
  * kafka_fetch: the library's side of reading: a consumer's handle, the queue of all
  * its partitions, and what was taken from it. Keeps the queue small, so that memory
  * is bounded, and wakes the fetcher, which else sleeps up to a second after the
- * queue was full. Joins no group; must not know what the messages are for.
+ * queue was full. Joins a group when it is asked to, else none.
  */
 #include "bind/kafka_read.h"
 
@@ -145,10 +145,61 @@ void kafka_fetch_drop(struct kafka_fetch *f)
 	rd_kafka_message_destroy(m);
 }
 
-/* --- life ------------------------------------------------------------------------------ */
-static int start(struct kafka_fetch *f, const struct kafka_range *r,
-		 struct err *e)
+void kafka_fetch_store(struct kafka_fetch *f, const struct kafka_part *p)
 {
+	/* of a partition that was taken from us nothing is committed */
+	if (f->stores && !p->over)
+		rd_kafka_offset_store(f->rkt, p->id, p->next - 1);
+}
+
+/* --- groups ---------------------------------------------------------------------------- */
+/* The group gives us these partitions, or takes what we have. In the pool, at the
+ * end, arg is NULL. */
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+			 rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+	struct kafka_handle *h = opaque;
+	struct kafka_fetch *f = h->arg;
+	int given = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS, i;
+
+	for (i = 0; f && i < list->cnt; i++) {
+		struct kafka_part *p = kafka_range_find(f->range,
+						list->elems[i].partition);
+
+		if (!p)
+			continue;
+		p->over = !given;
+		p->next = 0;
+	}
+	rd_kafka_assign(rk, given ? list : NULL);
+}
+
+static int join(struct kafka_fetch *f, struct kafka_client *kc,
+		const struct kafka_plan *plan, const char *const *more,
+		struct err *e)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t code;
+
+	f->h = kafka_handle_member(kc, more, on_rebalance, e);
+	if (!f->h)
+		return -1;
+	f->h->arg = f;
+	f->stores = plan->commit;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, plan->topic,
+					  RD_KAFKA_PARTITION_UA);
+	code = rd_kafka_subscribe(f->h->rk, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	if (code)
+		kafka_error_set(e, code, NULL);
+	return code ? -1 : 0;
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+static int start(struct kafka_fetch *f, struct err *e)
+{
+	const struct kafka_range *r = f->range;
 	int i;
 
 	for (i = 0; i < r->n; i++) {
@@ -163,42 +214,57 @@ static int start(struct kafka_fetch *f, const struct kafka_range *r,
 	return 0;
 }
 
-int kafka_fetch_open(struct kafka_fetch *f, struct kafka_client *kc,
-		     const char *topic, const struct kafka_range *r,
-		     int committed, void (*ready)(struct kafka_queue *kq),
-		     void *arg, struct err *e)
+static int open_handle(struct kafka_fetch *f, struct kafka_client *kc,
+		       const struct kafka_plan *plan, struct err *e)
 {
+	int latest = plan->group && plan->range->n &&
+		plan->range->part[0].from.kind == KAFKA_END;
 	const char *const more[] = {
-		"isolation.level", committed ? "read_committed" :
+		"isolation.level", plan->committed ? "read_committed" :
 		"read_uncommitted", "enable.partition.eof", "true",
 		"queued.min.messages", "40000",
 		"queued.max.messages.kbytes", "16384",
-		"fetch.max.bytes", "8388608", "fetch.wait.max.ms", "100", NULL
+		"fetch.max.bytes", "8388608", "fetch.wait.max.ms", "100",
+		plan->group ? "group.id" : NULL, plan->group,
+		"auto.offset.reset", latest ? "latest" : "earliest",
+		"auto.commit.interval.ms", "1000",
+		"enable.auto.commit", plan->commit ? "true" : "false", NULL
 	};
 
+	if (plan->group)
+		return join(f, kc, plan, more, e);
+	f->h = kafka_handle_new(kc, RD_KAFKA_CONSUMER, more, e);
+	return f->h ? 0 : -1;
+}
+
+int kafka_fetch_open(struct kafka_fetch *f, struct kafka_client *kc,
+		     const struct kafka_plan *plan, struct err *e)
+{
 	memset(f, 0, sizeof *f);
-	f->range = r;
+	f->range = plan->range;
 	f->batch = mem_alloc(KAFKA_BATCH * sizeof *f->batch);
 	if (!f->batch)
 		goto memory;
-	f->h = kafka_handle_new(kc, RD_KAFKA_CONSUMER, more, e);
-	if (!f->h)
+	if (open_handle(f, kc, plan, e) < 0)
 		goto fail;
-	f->rkt = rd_kafka_topic_new(f->h->rk, topic, NULL);
+	f->rkt = rd_kafka_topic_new(f->h->rk, plan->topic, NULL);
 	if (!f->rkt) {
 		kafka_error_set(e, rd_kafka_last_error(), NULL);
 		goto fail;
 	}
-	if (kafka_queue_open(&f->queue, rd_kafka_queue_new(f->h->rk), ready,
-			     arg) < 0)
+	if (kafka_queue_open(&f->queue, plan->group ?
+			     rd_kafka_queue_get_consumer(f->h->rk) :
+			     rd_kafka_queue_new(f->h->rk), plan->ready,
+			     plan->arg) < 0)
 		goto memory;
-	if (start(f, r, e) == 0)
+	if (plan->group || start(f, e) == 0)
 		return 0;
 fail:
 	kafka_fetch_close(f);
 	return -1;
 memory:
-	err_set(e, ERR_LIMIT, "ENOMEM", "out of memory to read '%s'", topic);
+	err_set(e, ERR_LIMIT, "ENOMEM", "out of memory to read '%s'",
+		plan->topic);
 	goto fail;
 }
 
@@ -217,6 +283,8 @@ void kafka_fetch_close(struct kafka_fetch *f)
 	if (f->rkt)
 		rd_kafka_topic_destroy(f->rkt);
 	f->rkt = NULL;
+	if (f->h && f->h->rebalance)
+		f->h->arg = NULL;
 	kafka_handle_drop(f->h);
 	f->h = NULL;
 }

@@ -159,6 +159,8 @@ static rd_kafka_t *make(struct kafka_handle *h, struct kafka_client *kc,
 	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR |
 				 (type == RD_KAFKA_PRODUCER ?
 				  RD_KAFKA_EVENT_DR : 0));
+	if (h->rebalance)
+		rd_kafka_conf_set_rebalance_cb(conf, h->rebalance);
 	rd_kafka_conf_set_ssl_cert_verify_cb(conf, on_certificate);
 	rk = rd_kafka_new(type, conf, text, sizeof text);
 	if (rk)
@@ -170,9 +172,11 @@ fail:
 	return NULL;
 }
 
-struct kafka_handle *kafka_handle_new(struct kafka_client *kc,
-				      rd_kafka_type_t type,
-				      const char *const *more, struct err *e)
+static struct kafka_handle *new_handle(struct kafka_client *kc,
+				       rd_kafka_type_t type,
+				       const char *const *more,
+				       kafka_rebalance *rebalance,
+				       struct err *e)
 {
 	struct kafka_handle *h = mem_zalloc(sizeof *h);
 
@@ -180,6 +184,7 @@ struct kafka_handle *kafka_handle_new(struct kafka_client *kc,
 		err_set(e, ERR_LIMIT, "ENOMEM", "out of memory for a client");
 		return NULL;
 	}
+	h->rebalance = rebalance;
 	h->rk = make(h, kc, type, more, e);
 	if (!h->rk)
 		goto fail;
@@ -198,6 +203,21 @@ struct kafka_handle *kafka_handle_new(struct kafka_client *kc,
 fail:
 	mem_free(h);
 	return NULL;
+}
+
+struct kafka_handle *kafka_handle_new(struct kafka_client *kc,
+				      rd_kafka_type_t type,
+				      const char *const *more, struct err *e)
+{
+	return new_handle(kc, type, more, NULL, e);
+}
+
+struct kafka_handle *kafka_handle_member(struct kafka_client *kc,
+					 const char *const *more,
+					 kafka_rebalance *rebalance,
+					 struct err *e)
+{
+	return new_handle(kc, RD_KAFKA_CONSUMER, more, rebalance, e);
 }
 
 void kafka_handle_hold(struct kafka_handle *h)
@@ -236,7 +256,9 @@ static void end_run(void *arg)
 {
 	struct kafka_handle *h = arg;
 
-	rd_kafka_destroy_flags(h->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	/* a member leaves its group, so that nobody waits for it */
+	rd_kafka_destroy_flags(h->rk, h->rebalance ? 0 :
+			       RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
 static void end_done(void *arg, int abandoned)

@@ -429,3 +429,14 @@ int kafka_range_ask(struct kafka_call *call, struct kafka_range *r,
 			return -1;
 	return 0;
 }
+
+void kafka_range_of_group(struct kafka_range *r)
+{
+	int i;
+
+	for (i = 0; i < r->n; i++) {
+		r->part[i].over = 1;
+		r->part[i].end = ENDLESS;
+	}
+	r->left = 0;
+}

@@ -78,6 +78,8 @@ int kafka_range_fit(struct kafka_range *r, const struct kafka_bound all[2],
 /* In run() of a call: asks for what the bounds need. -1: call->failed. */
 int kafka_range_ask(struct kafka_call *call, struct kafka_range *r,
 		    const char *topic);
+/* Of a group: which of them are read the group says. */
+void kafka_range_of_group(struct kafka_range *r);
 struct kafka_part *kafka_range_find(const struct kafka_range *r, int32_t id);
 void kafka_range_release(struct kafka_range *r);
 /* "0-3 from earliest to end" for the record. */
@@ -91,7 +93,8 @@ struct kafka_fetch {
 	struct kafka_queue queue;	/* owned: messages */
 	rd_kafka_message_t **batch;	/* owned: at of n are still ours */
 	int at, n;
-	const struct kafka_range *range;	/* borrowed: the reader's */
+	struct kafka_range *range;	/* borrowed: the reader's */
+	int stores;		/* what is read is to be committed */
 	struct kafka_nudge *nudge;	/* borrowed: in the pool */
 	int again;		/* another one is wanted after it */
 	int full;		/* the queue was so full that the fetcher slept */
@@ -99,11 +102,21 @@ struct kafka_fetch {
 	long long nudged, nudged_bytes;	/* .. at the last nudge */
 };
 
-/* Opens a consumer and begins to read. ready: as of kafka_queue. -1: *e. */
+struct kafka_plan {		/* how it is read; all borrowed */
+	const char *topic;
+	struct kafka_range *range;
+	int committed;		/* of transactions */
+	const char *group;	/* joined; NULL: none is */
+	int commit;		/* in that group: what was read */
+	void (*ready)(struct kafka_queue *kq);
+	void *arg;
+};
+
+/* Opens a consumer and begins to read. -1: *e. */
 int kafka_fetch_open(struct kafka_fetch *f, struct kafka_client *kc,
-		     const char *topic, const struct kafka_range *r,
-		     int committed, void (*ready)(struct kafka_queue *kq),
-		     void *arg, struct err *e);
+		     const struct kafka_plan *plan, struct err *e);
+/* It was dealt with: to be committed. */
+void kafka_fetch_store(struct kafka_fetch *f, const struct kafka_part *p);
 /* Takes what there is; the number of messages. Wakes the fetcher if need be. */
 int kafka_fetch_take(struct kafka_fetch *f);
 /* The next of them, NULL: take more. Ours until kafka_fetch_drop. */
@@ -122,7 +135,8 @@ struct kafka_reader {		/* user values: 1 client, 2 the reused table */
 	double timeout, until;	/* of a wait, of the whole; 0: none */
 	double last_at;		/* when a message came last */
 	int open, turns;
-	int list, reuse;	/* how it is read */
+	int list, reuse, joined;	/* how it is read */
+	struct kafka_part *last;	/* borrowed: of the message handed over last */
 	int used;		/* KAFKA_FILL_*: what the reused table had */
 	int32_t partition;	/* of it */
 	rd_kafka_message_t *current;	/* borrowed: what the reused table is of;

@@ -214,13 +214,16 @@ static int take_error(struct kafka_reader *kr, struct kafka_part *p,
 static int front(struct kafka_reader *kr, rd_kafka_message_t **m,
 		 struct kafka_part **p, struct err *e)
 {
+	if (kr->last)		/* who asks for the next is done with it */
+		kafka_fetch_store(&kr->f, kr->last);
+	kr->last = NULL;
 	if (kr->current)
 		kafka_fetch_drop(&kr->f);
 	kr->current = NULL;
 	for (;;) {
 		if (!kr->open || kr->reached)
 			return -1;
-		if (kr->range.left == 0)
+		if (kr->range.left == 0 && !kr->joined)
 			kr->reached = "end";
 		else if (kr->max && kr->count >= kr->max)
 			kr->reached = "max";
@@ -342,6 +345,8 @@ static void push(lua_State *L, struct kafka_reader *kr, rd_kafka_message_t *m,
 	kr->count++;
 	kr->bytes += (long long)(m->len + m->key_len);
 	p->next = m->offset + 1;
+	if (kr->f.stores)
+		kr->last = p;
 	if (p->next >= p->end)
 		part_over(kr, p);
 	if (!kr->reuse)

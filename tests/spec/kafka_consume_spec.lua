@@ -301,3 +301,104 @@ describe("kafka messages", function()
 		end)
 	end))
 end)
+
+describe("kafka groups that are joined", function()
+	-- {[partition] = committed}
+	local function committed(events, group)
+		local out = {}
+		for _, row in ipairs(ckafka.committed(events, group)) do
+			out[row.partition] = row.offset
+		end
+		return out
+	end
+
+	local function until_true(f, what)
+		for _ = 1, 300 do
+			if f() then return end
+			task.sleep(0.05)
+		end
+		error("not within 15 s: " .. what, 2)
+	end
+
+	it("share the partitions, and commit what was dealt with", K.on(
+		function(events)
+		local name, group = topic(K.name "joined", 2), K.name "members"
+		events:produce(name, { "a0", "a1" }, { partition = 0 })
+		events:produce(name, { "b0", "b1" }, { partition = 1 })
+		local first, second = {}, {}
+		local function member(into)
+			return task.spawn(function()
+				for m in events:follow { topic = name, group = group, join = true,
+					commit = true, from = "earliest" } do
+					into[#into + 1] = m.value
+				end
+			end)
+		end
+		local one = member(first)
+		until_true(function() return #first == 4 end, "all of it")
+		until_true(function()
+			local at = committed(events, group)
+			return at[0] == 2 and at[1] == 2
+		end, "the commit")
+		local two = member(second)
+		until_true(function()
+			return #events:describe_group(group).members == 2
+				and events:describe_group(group).state == "Stable"
+		end, "the second member")
+		-- each message goes to one of them
+		local want = 4
+		until_true(function()
+			events:produce(name, { "a" }, { partition = 0 })
+			events:produce(name, { "b" }, { partition = 1 })
+			want = want + 2
+			return #second > 0 and #first > 4
+		end, "both to get some")
+		until_true(function() return #first + #second == want end, "all")
+		local was = second[#second]
+		for _, v in ipairs(second) do eq(v, was) end
+		two:cancel()
+		pcall(two.wait, two)
+		until_true(function()
+			return #events:describe_group(group).members == 1
+		end, "the second to leave")
+		one:cancel()
+		pcall(one.wait, one)
+		until_true(function()
+			return events:describe_group(group).state == "Empty"
+		end, "both to leave")
+		-- what was handed over last may not have been dealt with
+		local left = 0
+		for _, row in ipairs(events:lag(group)) do left = left + row.lag end
+		ok(left <= 2, left)
+	end), { plain = true })
+
+	it("are writes, and asked for", K.on(function(events)
+		local function follow(o)
+			return function()
+				o.topic = filled()
+				for _ in events:follow(o) do break end
+			end
+		end
+		raises("needs the name of a group", follow { join = true })
+		raises("needs join = true", follow { commit = true })
+		raises("where it has no commit", follow { join = true, group = "g",
+			from = 3 })
+		raises("where it has no commit", follow { join = true, group = "g",
+			partition = 0 })
+		raises("join' is for follow", events.consume, events, { topic = filled(),
+			join = true, group = "g" })
+	end))
+
+	it("are not joined in a plan, nor where nothing may be written", function()
+		local group = K.name "plan"
+		for mode, kind in pairs { plan = "withheld", read = "refused" } do
+			K.at(BROKERS, { mode = mode }, function(events)
+				raises(kind, function()
+					for _ in events:follow { topic = filled(), join = true,
+						group = group } do break end
+				end)
+				for _, g in ipairs(events:groups()) do ok(g.group ~= group) end
+			end)
+		end
+	end)
+end)

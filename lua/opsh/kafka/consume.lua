@@ -86,7 +86,7 @@ local function start(client, opts, how)
 	end
 	local o = {}
 	for k, v in pairs(opts) do o[k] = v end
-	if o.group ~= nil then
+	if o.group ~= nil and not o.join then
 		o.from = from_group(client, o)
 		o.group = nil
 	end
@@ -133,7 +133,12 @@ function M.install(Client, words)
 
 	---Messages as they come, without an end; from "latest" unless `from` says.
 	---timeout: ends it after so many seconds (default: never).
-	---@param opts table as of consume, without `to`
+	---
+	---join = true makes it a member of `group`, a write: the group gives and takes
+	---partitions; where it has no commit, `from` is "earliest" or "latest". commit =
+	---true commits what was dealt with, which is when the next message is asked for;
+	---of a partition that was taken away nothing is committed any more.
+	---@param opts table as of consume, without `to`; join, commit: boolean
 	---@return fun(): table? next, nil, nil, userdata reader
 	function Client:follow(opts) return start(self, opts, "follow") end
 
