@@ -211,7 +211,7 @@ function kafka.delete_records(client, topic, before, opts) end
 ---@param client userdata
 ---@param what "topic"|"broker"
 ---@param name string
----@param opts? {timeout?: number}
+---@param opts? {timeout?: number, broker?: integer} broker: the one that is asked
 ---@return {name: string, value?: string, source: string, sensitive?: boolean, read_only?: boolean}[]
 function kafka.configs(client, what, name, opts) end
 

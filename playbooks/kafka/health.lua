@@ -47,9 +47,8 @@ return {
         probe = p.probe, slow = p.slow, timeout = p.timeout })
       return { verdict = health.verdict(rows) }
     end)
-    print(("%s · cluster %s, %d broker%s, controller %s"):format(
-      health.verdict(rows), id.cluster_id, #id.brokers,
-      #id.brokers == 1 and "" or "s", tostring(id.controller)))
+    print(("%s · cluster %s, %d broker%s"):format(health.verdict(rows),
+      id.cluster_id, #id.brokers, #id.brokers == 1 and "" or "s"))
     show(rows, { columns = { "name", "state", "value", "detail", "next" } })
     thresholds.demand(rows, p.strict)
   end,

@@ -4,6 +4,7 @@
  */
 #include "bind/kafka_ask.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -84,15 +85,37 @@ static int ask_push(lua_State *L, struct kafka_call *call)
 	return kafka_call_result(L, call);
 }
 
-struct kafka_ask *kafka_ask_new(lua_State *L, const char *verb,
-				enum effect_class cls, int opts)
+static struct kafka_ask *new_ask(lua_State *L, const char *verb,
+				 enum effect_class cls, int opts,
+				 const char *const *names)
 {
 	struct kafka_ask *ask;
 
 	ask = (struct kafka_ask *)(void *)kafka_call_new(L, sizeof *ask, verb,
-			cls, lua_isnoneornil(L, opts) ? 0 : opts, NULL);
+			cls, lua_isnoneornil(L, opts) ? 0 : opts, names);
 	ask->call.push = ask_push;
 	ask->call.clear = ask_clear;
+	ask->broker = -1;
+	return ask;
+}
+
+struct kafka_ask *kafka_ask_new(lua_State *L, const char *verb,
+				enum effect_class cls, int opts)
+{
+	return new_ask(L, verb, cls, opts, NULL);
+}
+
+struct kafka_ask *kafka_ask_new_at(lua_State *L, const char *verb,
+				   enum effect_class cls, int opts)
+{
+	static const char *const names[] = { "broker", NULL };
+	struct kafka_ask *ask = new_ask(L, verb, cls, opts, names);
+	lua_Integer id = ask->call.opts ?
+		lx_opt_int(L, opts, "broker", -1) : -1;
+
+	luaL_argcheck(L, id >= -1 && id <= INT32_MAX, opts,
+		      "a broker is a number from 0");
+	ask->broker = (int32_t)id;
 	return ask;
 }
 

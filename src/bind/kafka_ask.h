@@ -22,6 +22,7 @@ struct kafka_ask {
 	char *cluster;			/* owned: librdkafka's */
 	rd_kafka_topic_partition_list_t *lists[KAFKA_ASK_TIMES];	/* owned */
 	int n;				/* of the lists */
+	int32_t broker;			/* that is asked; -1: whoever should */
 	/* NULL, or: what the broker says of the one thing in its answer; *part
 	 * when it did some of it */
 	rd_kafka_resp_err_t (*judge)(const struct kafka_ask *ask,
@@ -43,6 +44,9 @@ static inline struct kafka_ask *kafka_ask_of(struct kafka_call *call)
 /* [-0, +1, v] for the client at 1, options at opts (nil is none). */
 struct kafka_ask *kafka_ask_new(lua_State *L, const char *verb,
 				enum effect_class cls, int opts);
+/* The same with the option `broker`: the request goes to that one. */
+struct kafka_ask *kafka_ask_new_at(lua_State *L, const char *verb,
+				   enum effect_class cls, int opts);
 void kafka_ask_own(struct kafka_ask *ask, void *req, void (*free_req)(void *));
 /* [-0, +0, v] */
 void kafka_ask_name(lua_State *L, struct kafka_ask *ask, const char *name);

@@ -81,8 +81,13 @@ static const char *source_name(rd_kafka_ConfigSource_t source)
 static void send_read(struct kafka_call *call, rd_kafka_AdminOptions_t *o,
 			 rd_kafka_queue_t *q)
 {
-	rd_kafka_ConfigResource_t *req = kafka_ask_of(call)->req;
+	struct kafka_ask *ask = kafka_ask_of(call);
+	rd_kafka_ConfigResource_t *req = ask->req;
+	char text[128];
 
+	if (ask->broker >= 0)
+		rd_kafka_AdminOptions_set_broker(o, ask->broker, text,
+						 sizeof text);
 	rd_kafka_DescribeConfigs(call->h->rk, &req, 1, o, q);
 }
 
@@ -125,14 +130,14 @@ static int push_entries(lua_State *L, struct kafka_ask *ask)
 	return 1;
 }
 
-/* configs(self, "topic"|"broker", name [, {timeout=}]) -> {{name=, value=|nil,
- * source=, sensitive=, read_only=}, ...} */
+/* configs(self, "topic"|"broker", name [, {timeout=, broker=}]) -> {{name=,
+ * value=|nil, source=, sensitive=, read_only=}, ...} */
 static int l_configs(lua_State *L)
 {
 	struct kafka_ask *ask;
 
 	lua_settop(L, 4);
-	ask = kafka_ask_new(L, "configs", EFFECT_READ, 4);
+	ask = kafka_ask_new_at(L, "configs", EFFECT_READ, 4);
 	ask->push = push_entries;
 	ask->judge = judge_resource;
 	new_resource(L, ask);

@@ -132,7 +132,8 @@ static int l_metadata(lua_State *L)
 }
 
 /* --- offsets ------------------------------------------------------------------------- */
-/* A leader has just changed, or a topic was just made: it passes. */
+/* A leader has just changed, or a topic was just made (only what is in the metadata
+ * is asked for): it passes. */
 static int passes(rd_kafka_resp_err_t code, int *tries)
 {
 	static const struct timespec while_ = { 0, 50 * 1000 * 1000 };
@@ -141,6 +142,7 @@ static int passes(rd_kafka_resp_err_t code, int *tries)
 		return 1;
 	if ((code != RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION &&
 	     code != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE &&
+	     code != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
 	     code != RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH &&
 	     code != RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH) || ++*tries > TRIES)
 		return 0;

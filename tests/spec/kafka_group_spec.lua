@@ -221,6 +221,20 @@ describe("kafka lag", function()
 			ok(e.message:find(who.member_id, 1, true), e.message)
 			ok(e.message:find(who.client_id, 1, true), e.message)
 		end
+		-- who joins between the look and the request is named too
+		local groups = require "opsh.kafka.groups"
+		local look, empty = groups.look, { [name] = { group = name, members = {},
+			state = "Empty" } }
+		groups.look = function()
+			groups.look = look
+			return empty
+		end
+		local _ <close> = setmetatable({}, { __close = function()
+			groups.look = look
+		end })
+		local e = raises("refused", events.restore_offsets, events, name,
+			{ { topic = name, partition = 0, committed = 0 } })
+		ok(e.message:find(who.member_id, 1, true), e.message)
 		-- a plan may be asked for all the same
 		eq(#events:offsets_plan(name, { topic = name, to = "earliest" }), 3)
 		process:kill "TERM"

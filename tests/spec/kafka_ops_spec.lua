@@ -46,6 +46,36 @@ describe("kafka names", function()
 	end), { plain = true })
 end)
 
+describe("kafka again", function()
+	local again = require "opsh.kafka.again"
+
+	it("is asked as long as it passes", function()
+		local n = 0
+		local a, b = again.patiently({ SOON = true }, nil, function()
+			n = n + 1
+			if n == 1 then error(err.new { kind = "server", code = "SOON" }, 0) end
+			return n < 3, n, "b"
+		end)
+		eq({ a, b }, { 3, "b" })
+		raises("server", again.patiently, { SOON = true }, { timeout = 0.05 },
+			function() error(err.new { kind = "server", code = "SOON" }, 0) end)
+		raises("usage", again.patiently, {}, nil, function()
+			error(err.new { kind = "usage", code = "" }, 0)
+		end)
+	end, { plain = true })
+
+	it("looks until it is so, or time is up", function()
+		local n = 0
+		eq(again.settle({}, {}, function()
+			n = n + 1
+			return again.all({ 1, 2, 3 }, function(i) return i <= n end)
+		end), { seen = true })
+		eq(n, 3)
+		eq(again.settle({}, { timeout = 0 }, function() return false end),
+			{ seen = false })
+	end, { plain = true })
+end)
+
 describe("kafka round trip", function()
 	it("writes a message and reads that one", on(function(events)
 		topic(events, "spec-probe", { partitions = 2 })

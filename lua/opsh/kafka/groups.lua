@@ -2,8 +2,8 @@
 -- in them, what they have committed. Looks from outside: none is ever joined. A
 -- group exists for the broker as soon as offsets are set for it, so a name is
 -- looked up first.
+local again = require "opsh.kafka.again"
 local c = require "opsh.c.kafka"
-local err = require "opsh.c.err"
 local say = require "opsh.kafka.say"
 local task = require "opsh.task"
 
@@ -39,31 +39,6 @@ local function tidy(g)
 	return g
 end
 
--- What brokers say while a coordinator is being found or reads its log: a cluster's
--- first group, a broker that has just started.
-local PASSES <const> = { COORDINATOR_NOT_AVAILABLE = true,
-	COORDINATOR_LOAD_IN_PROGRESS = true, NOT_COORDINATOR = true }
-local PATIENCE <const> = 5
-
--- Calls f(...) until it says that it need not be asked again, or raises.
-local function patiently(opts, f)
-	local until_ = task.now() + math.min(opts and opts.timeout or PATIENCE, PATIENCE)
-	local pause = 0.05
-	while true do
-		local results = table.pack(pcall(f))
-		local again = results[2]
-		if not results[1] then
-			again = err.is(again) and PASSES[again.code]
-		end
-		if not again or task.now() >= until_ then
-			if not results[1] then error(results[2], 0) end
-			return table.unpack(results, 3, results.n)
-		end
-		task.sleep(pause)
-		pause = math.min(pause * 2, 0.4)
-	end
-end
-
 local look
 
 ---Groups by name, those that don't exist with the state "Dead".
@@ -72,10 +47,12 @@ local look
 ---@param opts? {timeout?: number}
 ---@return {[string]: opsh.kafka.group}
 function M.look(client, names, opts)
-	return patiently(opts, function()
-		local by, again = look(client, names, opts), false
-		for _, g in pairs(by) do again = again or PASSES[g.error] or false end
-		return again, by
+	return again.patiently(again.coordinator, opts, function()
+		local by, more = look(client, names, opts), false
+		for _, g in pairs(by) do
+			more = more or again.coordinator[g.error] or false
+		end
+		return more, by
 	end)
 end
 
@@ -85,7 +62,7 @@ end
 ---@param opts? {timeout?: number}
 ---@return table[] rows
 function M.committed_of(client, name, opts)
-	return patiently(opts, function()
+	return again.patiently(again.coordinator, opts, function()
 		return false, c.committed(client, name, opts)
 	end)
 end
@@ -127,7 +104,7 @@ end
 ---@return string[] errors
 ---@return table[] rows
 function M.names(client, opts)
-	local rows, errors = patiently(opts, function()
+	local rows, errors = again.patiently(again.coordinator, opts, function()
 		local rows, errors = c.groups(client, opts)
 		return #errors > 0, rows, errors
 	end)

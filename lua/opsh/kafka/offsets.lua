@@ -2,6 +2,7 @@
 -- worked out first, checked against what there is, set, read back. Only for a group
 -- that exists and in which nobody is. What was there before is kept, to be put back.
 local c = require "opsh.c.kafka"
+local err = require "opsh.c.err"
 local groups = require "opsh.kafka.groups"
 local say = require "opsh.kafka.say"
 local topics = require "opsh.kafka.topics"
@@ -243,6 +244,21 @@ local function demand_set(client, name, want, opts)
 	return after
 end
 
+-- Somebody has joined between the look and the request: the broker refuses it by an
+-- error that nobody understands.
+local JOINED <const> = { UNKNOWN_MEMBER_ID = true, REBALANCE_IN_PROGRESS = true,
+	GROUP_SUBSCRIBED_TO_TOPIC = true, ILLEGAL_GENERATION = true }
+
+local function order(f, client, name, list, given)
+	local ok, result = pcall(f, client, name, list, given)
+	if ok then return result end
+	if err.is(result) and JOINED[result.code] then
+		demand_empty(groups.look(client, { name },
+			{ timeout = given.timeout })[name], name)
+	end
+	error(result, 0)
+end
+
 -- {{topic, partition, offset|nil}}: an offset that is nil is taken away. `fields` are
 -- the result's.
 local function put(client, name, want, fields, opts)
@@ -256,9 +272,9 @@ local function put(client, name, want, fields, opts)
 	end
 	local given = { timeout = opts.timeout, expect = fields }
 	local result
-	if #set > 0 then result = c.set_offsets(client, name, set, given) end
+	if #set > 0 then result = order(c.set_offsets, client, name, set, given) end
 	if #forget > 0 then
-		result = c.forget_offsets(client, name, forget, given)
+		result = order(c.forget_offsets, client, name, forget, given)
 	end
 	if say.planned() then return result end
 	for field, value in pairs(fields) do result[field] = value end
@@ -343,7 +359,7 @@ function M.commit(client, name, list, opts)
 		g = groups.find(client, name, timeout_of(opts))
 	end
 	demand_empty(g, name)
-	return c.set_offsets(client, name, list,
+	return order(c.set_offsets, client, name, list,
 		{ timeout = opts.timeout, expect = opts.expect })
 end
 

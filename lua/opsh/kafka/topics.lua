@@ -1,7 +1,9 @@
 -- kafka.topics: methods of a client about brokers and topics: what there is, how it
 -- is replicated, which offsets it holds; topics made, grown, configured, removed. A
 -- name is looked up among all topics, never asked for: asking could make it.
+local again = require "opsh.kafka.again"
 local c = require "opsh.c.kafka"
+local err = require "opsh.c.err"
 local say = require "opsh.kafka.say"
 local task = require "opsh.task"
 
@@ -12,7 +14,6 @@ local INTERNAL <const> = { __consumer_offsets = true, __transaction_state = true
 	__share_group_state = true }
 
 local FIRST <const>, LAST <const> = -2, -1	-- times of ListOffsets
-local SETTLE <const> = 10	-- seconds until a change is seen by the brokers
 
 ---@class opsh.kafka.topic
 ---@field topic string
@@ -111,6 +112,15 @@ local function offline(p, alive)
 	return list
 end
 
+local NEW <const> = { UNKNOWN_TOPIC_OR_PART = true }
+
+-- Settings of a topic that is there: a broker that has not heard of it is asked again.
+local function settings_of(client, topic, opts)
+	return again.patiently(NEW, opts, function()
+		return false, c.configs(client, "topic", topic, timeout_of(opts))
+	end)
+end
+
 local function describe(client, topic, opts)
 	say.name("describe", topic, "topic")
 	opts = say.options("describe", opts, "timeout")
@@ -125,7 +135,7 @@ local function describe(client, topic, opts)
 			offline = offline(p, alive), error = p.error }
 	end
 	out.config, out.dynamic = {}, {}
-	for _, e in ipairs(c.configs(client, "topic", topic, timeout_of(opts))) do
+	for _, e in ipairs(settings_of(client, topic, opts)) do
 		out.config[e.name] = e.value
 		if e.source == "topic" then out.dynamic[e.name] = e.value end
 	end
@@ -244,32 +254,40 @@ local function texts(what, config)
 	return out
 end
 
--- What the controller has decided reaches the brokers a moment later: waits until
--- it can be seen, so that the next call finds it.
+-- Waits until it can be seen, so that the next call finds it.
 local function settle(result, opts, seen)
-	if say.planned() then return result end
-	local until_, pause = task.now() + (opts.timeout or SETTLE), 0.005
-	while not seen() do
-		if task.now() >= until_ then
-			result.seen = false
-			return result
-		end
-		task.sleep(pause)
-		pause = math.min(pause * 2, 0.25)
-	end
-	result.seen = true
-	return result
+	return say.planned() and result or again.settle(result, opts, seen)
 end
 
--- Has it so many partitions, all with a leader?
+-- What a broker itself says of a topic's settings: {[name] = own value}, or nil when
+-- it knows no such topic. true: it does not answer, and nobody waits for it.
+local function told_by(client, broker, name)
+	local ok, list = pcall(c.configs, client, "topic", name,
+		{ timeout = 2, broker = broker.id })
+	if not ok then
+		if not err.is(list) or list.kind == "cancelled" then error(list, 0) end
+		if list.code == "UNKNOWN_TOPIC_OR_PART" then return nil end
+		return true
+	end
+	local own = {}
+	for _, e in ipairs(list) do
+		if e.source == "topic" then own[e.name] = e.value end
+	end
+	return own
+end
+
+-- Has it so many partitions, all with a leader, and does each broker know of it?
 local function has(client, name, total, opts)
 	return function()
-		local t = M.metadata(client, timeout_of(opts)).topics[name]
+		local meta = M.metadata(client, timeout_of(opts))
+		local t = meta.topics[name]
 		if not t or #t.partitions < total then return false end
 		for _, p in ipairs(t.partitions) do
 			if p.leader < 0 then return false end
 		end
-		return true
+		return again.all(meta.brokers, function(b)
+			return told_by(client, b, name) ~= nil
+		end)
 	end
 end
 
@@ -318,9 +336,10 @@ end
 local function alter_config(client, topic, change, opts)
 	say.name("alter_config", topic, "topic")
 	opts = say.options("alter_config", opts, "expect remove timeout")
-	M.find(M.metadata(client, timeout_of(opts)), topic)
+	local meta = M.metadata(client, timeout_of(opts))
+	M.find(meta, topic)
 	local all, before, known = {}, {}, {}
-	for _, e in ipairs(c.configs(client, "topic", topic, timeout_of(opts))) do
+	for _, e in ipairs(settings_of(client, topic, opts)) do
 		known[#known + 1], known[e.name] = e.name, true
 		if e.source == "topic" then
 			if e.value == nil then
@@ -350,14 +369,16 @@ local function alter_config(client, topic, change, opts)
 			expect = opts.expect or { before = before, after = all } })
 	if not say.planned() then result.before, result.after = before, all end
 	return settle(result, opts, function()
-		local now = {}
-		for _, e in ipairs(c.configs(client, "topic", topic, timeout_of(opts))) do
-			if e.source == "topic" then now[e.name] = e.value end
-		end
-		for name in pairs(known) do
-			if known[name] == true and now[name] ~= all[name] then return false end
-		end
-		return true
+		return again.all(meta.brokers, function(b)
+			local now = told_by(client, b, topic)
+			if now == true then return true end
+			for name in pairs(known) do
+				if known[name] == true and (not now or now[name] ~= all[name]) then
+					return false
+				end
+			end
+			return true
+		end)
 	end)
 end
 
@@ -366,7 +387,11 @@ local function delete_topic(client, topic, opts)
 	opts = say.options("delete_topic", opts, "expect timeout")
 	M.find(M.metadata(client, timeout_of(opts)), topic)
 	return settle(c.delete_topic(client, topic, call_of(opts)), opts, function()
-		return not M.metadata(client, timeout_of(opts)).topics[topic]
+		local meta = M.metadata(client, timeout_of(opts))
+		return not meta.topics[topic] and again.all(meta.brokers, function(b)
+			local known = told_by(client, b, topic)
+			return known == nil or known == true
+		end)
 	end)
 end
 
