@@ -258,6 +258,27 @@ autos() {
 		"$(printf 'audit\nmade\norders')"
 }
 
+# A broker that stops answering: what was sent may be done, and is not sent again.
+frozen() {
+	local began
+	cat >"$t_tmp/frozen.lua" <<-END
+		events:identity()
+		sh.run { "$OPSH_KAFKA_NODE", "freeze", "1" }
+		local ok, e = pcall(events.lag, events, "processor", { timeout = 1 })
+		print(e.kind, e.outcome)
+		events:create_topic("frozen", { timeout = 2 })
+	END
+	run run "$t_tmp/frozen.lua" --target "events=kafka://$OPSH_KAFKA_BROKERS"
+	t_match 'frozen: a read has failed, a write is unknown' "$rc $out" \
+		"13 *timeout*failed*'create_topic' of 'events' was not answered*unknown*"
+	began=$(date +%s%N)
+	timeout -k 5 -s INT 1 "$opsh" --target "events=kafka://$OPSH_KAFKA_BROKERS" \
+		-e 'events:lag()' >/dev/null 2>&1 </dev/null
+	t_ok 'frozen: Ctrl-C ends it at once' test $((($(date +%s%N) - began) / \
+		1000000)) -lt 2500
+	"$OPSH_KAFKA_NODE" thaw 1
+}
+
 gone() {
 	"$OPSH_KAFKA_NODE" kill 1
 	run run kafka/health timeout=2
@@ -273,5 +294,6 @@ offsets
 member
 recovered
 autos
+frozen
 gone
 t_done
