@@ -46,7 +46,12 @@ CALLS = (("metadata", "events:topics()"),
          ("consume", "events:consume { topic = 'c' }"),
          ("messages", "for m in events:messages { topic = 'c' } do end"),
          ("follow", "for m in events:follow { topic = 'c' } do end"),
-         ("lag", "events:lag()"))
+         ("lag", "events:lag()"),
+         ("produce", "events:produce { topic = 'c', value = 'x' }"),
+         ("produce of a list", "local t = {} for i = 1, 10000 do t[i] = 'x' end "
+          "events:produce('c', t)"),
+         ("transaction", "events:transaction('t', function(tx) tx:produce { "
+          "topic = 'c', value = 'x' } end)"))
 
 
 @test
@@ -80,6 +85,13 @@ def interrupts_on_a_frozen_broker():
 
 
 @test
+def interrupts_of_a_member():
+    """It leaves its group, beside the end of the process."""
+    interrupted("join", kafka.target(), "for m in events:follow { topic = 'c', "
+                "join = true, group = 'g' } do end")
+
+
+@test
 def interrupts_on_no_broker():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -103,10 +115,12 @@ def deadlines():
             probe("topics", events.topics, events, half)
             probe("consume", events.consume, events,
               { topic = "c", timeout = 0.5 })
+            probe("produce", events.produce, events,
+              { topic = "c", value = "x", timeout = 0.5 })
             probe("messages", function()
               for m in events:messages { topic = "c", timeout = 0.5 } do end
             end)""", targets=[kafka.target()])
-    is_(len(done.said), 4, done.out, done.err)
+    is_(len(done.said), 5, done.out, done.err)
     for name, r in done.said.items():
         assert r.get("kind") in ("timeout", "connect"), r
         is_(r.get("outcome"), "failed", r)
