@@ -379,8 +379,22 @@ local function all_maps(list, shown)
   return true
 end
 
+-- A list that says itself which rows stand for it: __rows(list, most) gives them
+-- and their columns.
+local function rows_said(v, meta, opts, width, cap, emit)
+  local rows, columns = meta.__rows(v, cap)
+  local own = setmetatable({ columns = opts.columns or columns },
+    { __index = opts })
+  if #v == 0 then return emit { rows_line(0, 0) } end
+  return format_rows(rows, #v, #rows, own, width, emit)
+end
+
 -- The lines of any value, to emit.
 local function lines_of(v, opts, width, cap, emit)
+  local meta = type(v) == "table" and debug.getmetatable(v)
+  if type(meta) == "table" and rawget(meta, "__rows") then
+    return rows_said(v, meta, opts, width, cap, emit)
+  end
   if not value.has_meta(v, "__len") then
     if not value.is_map(v) then return emit { (cell(v, width)) } end
     if type(v) == "userdata" or not value.is_list(v) then
@@ -398,7 +412,8 @@ local function lines_of(v, opts, width, cap, emit)
   format_list(v, n, shown, opts, width, emit)
 end
 
--- Formats a result for people.
+-- Formats a result for people. A metamethod __rows(list, most) gives the rows and
+-- the columns that stand for a list.
 --
 -- A list of tables (or a result object with `#` and `columns`) is a table with
 -- a header; numbers stand at the right. A list of anything else is a column, a

@@ -107,6 +107,7 @@ local function deed(r)
 				or ("%s %s"):format(grouped(n), name)
 		end
 	end
+	if parts[1] and rawget(r, "done") then return table.concat(parts, ", ") end
 	local plain = rawget(r, "value")
 	local path, bytes = rawget(r, "path"), rawget(r, "bytes")
 	if type(path) == "string" then
@@ -212,7 +213,9 @@ end
 local function tabular(ctx, v, emit)
 	local set = ctx.settings or {}
 	local screen = pager.screen(ctx)
-	if type(v) == "table" and set.expanded ~= "on" then
+	local meta = debug.getmetatable(v)
+	if type(v) == "table" and set.expanded ~= "on"
+		and not (type(meta) == "table" and rawget(meta, "__rows")) then
 		if next(v) == nil and #v == 0 then return emit "{}\n" end
 		local list = value.is_list(v)
 		if list and is_deep(v) or not list and pretty.is_nested(v) then
@@ -276,6 +279,13 @@ local function note_of(v)
 	end
 end
 
+-- What a generic for takes: a function, and what is to be closed with the loop.
+local function is_iterator(f, state, control, closing, ...)
+	local meta = debug.getmetatable(closing)
+	return type(f) == "function" and state == nil and control == nil
+		and type(meta) == "table" and meta.__close ~= nil and select("#", ...) == 0
+end
+
 ---Prints the results of an entry, each; the first becomes `_`. An entry that gives
 ---nothing prints nothing.
 ---@param ctx table env, last, settings (rows, expanded, pager), took: seconds of the
@@ -287,6 +297,10 @@ function show.values(ctx, ...)
 	if n == 1 and run_show.is_stream((...)) then return end
 	local out <close> = pager.open(ctx)
 	local function emit(part) return out:write(part) end
+	if is_iterator(...) then
+		return emit(muted "an iterator: for value in EXPRESSION do print(value) end"
+			.. "\n")
+	end
 	if n == 1 then
 		local counted, note = pcall(note_of, (...))
 		out.note = counted and note or nil

@@ -109,6 +109,12 @@ describe("values alone", function()
 end)
 
 describe("several values", function()
+	it("are an iterator when a loop would take them so", function()
+		local closing = setmetatable({}, { __close = function() end })
+		eq(shown(context(), function() end, nil, nil, closing),
+			"an iterator: for value in EXPRESSION do print(value) end\n")
+		ok(shown(context(), function() end, nil, nil):find "^function.*\nnil\nnil\n$")
+	end)
 	it("are shown each, and none is nothing", function()
 		eq(shown(context(), 1, nil, "x"), "1\nnil\nx\n")
 		eq(shown(context()), "")

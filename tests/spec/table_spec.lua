@@ -299,6 +299,20 @@ describe("table.each", function()
   end)
 end)
 
+describe("a list with __rows", function()
+  it("is what it says it is", function()
+    local list = setmetatable({ 1, 2, 3 }, { __rows = function(l, most)
+      local rows = {}
+      for i = 1, math.min(#l, most) do rows[i] = { b = l[i], a = -l[i], c = 0 } end
+      return rows, { "b", "a" }
+    end })
+    eq(lines(list, { cap = 2 }), { "b   a", "-  --", "1  -1", "2  -2",
+      "(3 rows, 2 shown)" })
+    eq(lines(list, { columns = { "a" } })[1], " a")
+    eq(lines(setmetatable({}, getmetatable(list))), { "(0 rows)" })
+  end)
+end)
+
 describe("table.value", function()
   local value = require "opsh.table.value"
 

@@ -9,7 +9,6 @@ local topics = require "opsh.kafka.topics"
 
 local COLUMNS <const> = { "partition", "offset", "time", "key", "value",
 	"headers" }
-local SHOWN <const> = 200
 
 -- --- how a list looks ----------------------------------------------------------
 
@@ -27,11 +26,11 @@ local function headers_of(m)
 	return parts[1] and table.concat(parts, " ")
 end
 
-local List = {}
-
-function List.__show(list)
+-- What opsh.table shows of it: the first of its rows, and the columns that hold
+-- anything.
+local function rows_of(list, most)
 	local rows, any = {}, {}
-	for n = 1, math.min(#list, SHOWN) do
+	for n = 1, math.min(#list, most) do
 		local m = list[n]
 		rows[n] = { partition = m.partition, offset = m.offset,
 			time = time_of(m.timestamp), key = m.key, value = m.value,
@@ -42,15 +41,11 @@ function List.__show(list)
 	for _, name in ipairs(COLUMNS) do
 		if any[name] then columns[#columns + 1] = name end
 	end
-	local text = require("opsh.table").format(rows, { columns = columns })
-	if #list > #rows then
-		text = ("%s(the first of %d)\n"):format(text, #list)
-	end
-	return (text:gsub("\n$", ""))
+	return rows, columns
 end
 
 local function made(list, reached, offsets)
-	return setmetatable(list, { __show = List.__show,
+	return setmetatable(list, { __rows = rows_of,
 		__index = { reached = reached, next = offsets } })
 end
 
