@@ -311,7 +311,8 @@ local function format_list(list, n, shown, opts, width, emit)
   for from = 1, shown, ROWS_AT_ONCE do
     local lines = {}
     for i = from, math.min(shown, from + ROWS_AT_ONCE - 1) do
-      lines[#lines + 1] = (cell(list[i], width))
+      local v = list[i]
+      lines[#lines + 1] = v == nil and "nil" or (cell(v, width))
     end
     if emit(lines) == false then return end
   end
