@@ -8,7 +8,9 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
 UNIT_MORE_test_resp := $(B)/src/bind/resp.o $(B)/src/bind/resp_lua.o
 UNIT_MORE_test_pg_sql := $(patsubst %.c,$(B)/%.o,$(wildcard src/bind/pg_sql*.c))
 UNIT_LIBS_test_pg_sql := -l:libpg_query.a
-UNIT_MORE := $(UNIT_MORE_test_resp) $(UNIT_MORE_test_pg_sql)
+UNIT_MORE_test_session := $(B)/src/repl/place.o
+UNIT_MORE := $(UNIT_MORE_test_resp) $(UNIT_MORE_test_pg_sql) \
+	$(UNIT_MORE_test_session)
 unit: $(UNIT_BINS)
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIB_OBJS) $(UNIT_MORE)
 	@mkdir -p $(@D)
