@@ -125,8 +125,8 @@ def stuck_in_c_three_leave():
     s.type("print('on') string.find(('x'):rep(40), ('x*'):rep(24) .. 'y')\n")
     s.expect("on\r\n")
     for _ in range(3):
+        time.sleep(0.6)         # the first finds it in the C function
         s.signal(signal.SIGINT)
-        time.sleep(0.6)
     assert s.gone() == 130, s.seen
 
 
@@ -229,6 +229,31 @@ def blocked_in_http():
     assert ends == ["asked", b""], ends
     server.close()
     assert s.quit() == 0
+
+
+@test
+def blocked_in_kafka():
+    """A broker that takes requests and answers none."""
+    server = socket.create_server(("127.0.0.1", 0))
+    kept = []
+
+    def serve():
+        while True:
+            try:
+                conn, _ = server.accept()
+            except OSError:
+                return
+            if conn.recv(1):
+                kept.append(conn)
+    threading.Thread(target=serve, daemon=True).start()
+    s = Session("--target", "events=kafka://127.0.0.1:%d" % server.getsockname()[1])
+    stopped(s, "events:topics()", blocks=lambda: kept)
+    stopped(s, "print('on') events:consume { topic = 't' }", "on\r\n")
+    s.enter("1 + 1", r"[\nl]2\r\n")
+    assert s.quit() == 0
+    server.close()
+    for conn in kept:
+        conn.close()
 
 
 @test

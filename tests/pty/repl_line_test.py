@@ -524,6 +524,32 @@ def stopped_and_gone_on():
     assert s.quit() == 0
 
 
+@test
+def the_title_is_the_sessions_and_goes_with_it():
+    s = Session("--targets", path("stage.lua", "return { environment = 'stage' }"))
+    assert b"\x1b[22;2t\x1b]2;opsh stage write\x07" in s.seen, s.seen
+    s.type(":quit\n")
+    s.expect("\x1b\\[23;2t")
+    assert s.end() == 0
+    s = Session(TERM="dumb")
+    assert b"\x1b]" not in s.seen, s.seen
+    assert s.quit() == 0
+
+
+@test
+def control_backslash_ends_nothing():
+    s = Session()
+    s.type("'a\x1c")
+    s.type("b' .. #'c'\n")
+    s.ready()
+    s.type("task.sleep(0.2) return 'slept'\n")
+    s.expect("slept'")
+    s.type("\x1c")
+    s.expect("slept\r\n")
+    s.ready()
+    assert s.quit() == 0
+
+
 def state(pid):
     with open("/proc/%d/stat" % pid) as file:
         return file.read().rsplit(")", 1)[1].split()[0]
