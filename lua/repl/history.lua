@@ -5,6 +5,7 @@ local history = {}
 
 history.MAX = 2 << 20		-- bytes of the file, then the oldest half goes
 history.ITEMS = 10000		-- that a session takes of it
+history.LONG = 64 << 10		-- bytes; a longer entry is this session's only
 
 local ESCAPES = { ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r",
 	["\0"] = "\\0" }
@@ -108,7 +109,7 @@ function History:add(text)
 	if not keeps or text == self.newest then return keeps, why end
 	self.newest = text
 	line.remember((text:gsub("\0", "")))
-	if not self.path then return true end
+	if not self.path or #text > history.LONG then return true end
 	local size, problem = line.append(self.path, history.line(text, os.time()))
 	if not size then
 		self:_warn(problem)

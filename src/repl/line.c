@@ -120,7 +120,7 @@ static void suspended(void)
 	tty_cooked();
 	fflush(line.out);
 	out_flush();
-	kill(0, SIGSTOP);
+	kill(0, SIGTSTP);	/* ignored where nobody could wake us */
 	tty_raw();
 	rl_reset_screen_size();
 	rl_forced_update_display();
@@ -319,19 +319,27 @@ static void on_readable(void *arg, int events, int status)
 	feed();
 }
 
+/* What was typed is not wanted; a question may have the terminal. */
+static void drop_line(const char *after)
+{
+	out_show_line();
+	rl_callback_sigcleanup();
+	rl_free_line_state();
+	if (!out_line_paused()) {
+		rl_point = rl_end;	/* the last row of a long line */
+		rl_redisplay();
+		fputs(after, line.out);
+	}
+	rl_replace_line("", 1);
+	close_line();
+}
+
 void line_interrupt(void)
 {
 	if (!line.event)
 		return;
 	if (line.open) {
-		out_show_line();
-		rl_callback_sigcleanup();
-		rl_free_line_state();
-		rl_point = rl_end;	/* the last row of a long line */
-		rl_redisplay();
-		fputs("^C\n", line.out);
-		rl_replace_line("", 1);
-		close_line();
+		drop_line("^C\n");
 	}
 	tell(LINE_INT);
 }
@@ -403,10 +411,10 @@ const char *line_init(void)
 {
 	static const cookie_io_functions_t io = { .write = draw };
 
-	if (line.ready)
-		return NULL;
 	if (tty_open())
 		return "cannot open the terminal";
+	if (line.ready)
+		return NULL;
 	line.in = fopen("/dev/tty", "re");	/* for its size; never read */
 	line.out = fopencookie(NULL, "w", io);
 	if (!line.in || !line.out)
@@ -436,13 +444,7 @@ void line_stop(void)
 {
 	line.event = NULL;
 	if (line.open) {
-		out_show_line();
-		rl_point = rl_end;
-		rl_redisplay();
-		fputs("\n", line.out);
-		rl_callback_sigcleanup();
-		rl_free_line_state();
-		close_line();
+		drop_line("\n");
 	} else if (line.ready) {
 		out_set_line(NULL);
 	}

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -83,6 +84,13 @@ static void set(const struct termios *t)
 	errno = saved;
 }
 
+static int marks_pastes(void)
+{
+	const char *term = getenv("TERM");
+
+	return term && *term && strcmp(term, "dumb");
+}
+
 /* Ctrl-C stays a signal: it must reach a busy task too. Ctrl-Z and Ctrl-\ are
  * keys, so that the terminal is given back first. */
 void tty_raw(void)
@@ -103,7 +111,8 @@ void tty_raw(void)
 	t.c_cc[VSUSP] = _POSIX_VDISABLE;
 	set(&t);
 	raw = 1;
-	out_edit(PASTE_ON, sizeof PASTE_ON - 1);
+	if (marks_pastes())
+		out_edit(PASTE_ON, sizeof PASTE_ON - 1);
 }
 
 void tty_restore(void)
@@ -116,7 +125,8 @@ void tty_cooked(void)
 {
 	if (fd < 0 || !raw)
 		return;
-	out_edit(PASTE_OFF, sizeof PASTE_OFF - 1);
+	if (marks_pastes())
+		out_edit(PASTE_OFF, sizeof PASTE_OFF - 1);
 	set(&found);
 	raw = 0;
 }
