@@ -10,10 +10,9 @@ import os
 import re
 import signal
 import sys
-import termios
 import time
 
-from terminal import (OPSH, TEST, Terminal, clean, journal, main, path, redis,
+from terminal import (OPSH, TEST, Terminal, clean, fresh, journal, main, path, redis,
                       run, servers, test, until)
 
 ASK = """
@@ -202,16 +201,6 @@ return 0
             r"ShdPnd:\s+0+\n", status_of(t.child.pid)))
     assert t.gone() == 130, t.seen
     assert t.settings() == fresh()
-
-
-def fresh():
-    """The settings of a terminal that nobody has changed."""
-    master, slave = os.openpty()
-    try:
-        return termios.tcgetattr(slave)
-    finally:
-        os.close(master)
-        os.close(slave)
 
 
 def status_of(pid):

@@ -14,7 +14,7 @@ import sys
 
 import terminal
 from session import HISTORY, MORE, PROMPT, Session, Tmux, forget, history
-from terminal import environment, journal, main, path, redis, servers, test, until
+from terminal import environment, fresh, journal, main, path, redis, servers, test, until
 
 PASTE = "\x1b[200~%s\x1b[201~"
 UP = "\x1b[A"
@@ -470,17 +470,6 @@ def os_exit_gives_the_code():
     assert s.end() == 8
 
 
-def terminal_settings():
-    import pty
-    import termios
-    master, slave = pty.openpty()
-    try:
-        return termios.tcgetattr(slave)
-    finally:
-        os.close(master)
-        os.close(slave)
-
-
 @test
 def signals_end_the_session_and_give_the_terminal_back():
     for text in ("", "'half", "task.sleep(60)\n", "if x then\n"):
@@ -492,7 +481,7 @@ def signals_end_the_session_and_give_the_terminal_back():
                 s.expect(re.escape(text.strip()))
             s.signal(number)
             assert s.gone() == code, (text, number, s.seen)
-            assert s.settings() == terminal_settings(), text
+            assert s.settings() == fresh(), text
             assert journal()[-1]["exit"] == code
 
 
