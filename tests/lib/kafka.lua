@@ -3,6 +3,7 @@
 -- a test. Loaded with dofile. Owns no topic: those of a test have a name of their own.
 local kafka = require "opsh.kafka"
 local ckafka = require "opsh.c.kafka"
+local err = require "opsh.c.err"
 local task = require "opsh.task"
 
 local M = dofile "tests/lib/clients.lua"(kafka.kind, "events", "OPSH_KAFKA_URL")
@@ -40,6 +41,15 @@ function M.mock(topics, f)
 			return f(client, target)
 		end)
 	end
+end
+
+-- The topic, made when it is not there (a sweep comes by often); its name.
+function M.topic(events, name, opts)
+	local fine, e = pcall(events.create_topic, events, name, opts)
+	if not fine and not (err.is(e) and e.code == "TOPIC_ALREADY_EXISTS") then
+		error(e, 0)
+	end
+	return name
 end
 
 local count = 0

@@ -2,19 +2,12 @@
 -- that nothing appears or goes by a slip: a mistyped name, a change of one setting.
 -- Topics are made when they are not there: a sweep comes by often.
 local kafka = dofile "tests/lib/kafka.lua"
-local err = require "opsh.c.err"
 local sh = require "opsh.sh"
 
 local on = kafka.on
 
--- The topic, made when it is not there (a sweep comes here often).
 local function topic(events, name, partitions, config)
-	local fine, e = pcall(events.create_topic, events, name,
-		{ partitions = partitions, replication = 1, config = config })
-	if not fine and not (err.is(e) and e.code == "TOPIC_ALREADY_EXISTS") then
-		error(e, 0)
-	end
-	return name
+	return kafka.topic(events, name, { partitions = partitions, config = config })
 end
 
 local function names(events)

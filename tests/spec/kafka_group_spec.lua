@@ -3,7 +3,6 @@
 -- nothing is; no group made by a slip of the pen.
 local kafka = dofile "tests/lib/kafka.lua"
 local effect = require "opsh.c.effect"
-local err = require "opsh.c.err"
 local sh = require "opsh.sh"
 local task = require "opsh.task"
 
@@ -12,12 +11,7 @@ local BROKERS = os.getenv "OPSH_KAFKA_BROKERS"
 local TOOL = os.getenv "OPSH_KAFKA_TOOL"
 
 local function topic(events, name, partitions)
-	local fine, e = pcall(events.create_topic, events, name,
-		{ partitions = partitions, replication = 1 })
-	if not fine and not (err.is(e) and e.code == "TOPIC_ALREADY_EXISTS") then
-		error(e, 0)
-	end
-	return name
+	return kafka.topic(events, name, { partitions = partitions })
 end
 
 -- So many messages, one partition after the other.

@@ -11,13 +11,7 @@ local saved = require "opsh.kafka.saved"
 
 local on = kafka.on
 
-local function topic(events, name, opts)
-	local fine, e = pcall(events.create_topic, events, name, opts)
-	if not fine and not (err.is(e) and e.code == "TOPIC_ALREADY_EXISTS") then
-		error(e, 0)
-	end
-	return name
-end
+local topic = kafka.topic
 
 local function row_of(rows, name)
 	for _, row in ipairs(rows) do
