@@ -45,10 +45,23 @@ function M.get(ctx, target, what, ask)
 	if client and due(entry) then
 		entry.busy, entry.stale = true, false
 		local background = ctx.background or require("opsh.task").spawn
-		local ok = pcall(background, function() fetch(entry, client, ask) end)
+		local ok, handle = pcall(background, function()
+			fetch(entry, client, ask)
+		end)
+		entry.task = ok and handle or nil
 		if not ok then entry.busy, entry.at, entry.failed = false, now(), true end
 	end
 	return entry.value
+end
+
+---The end of a session: what is being asked is not waited for.
+---@param ctx table
+function M.stop(ctx)
+	for _, entries in pairs(ctx.catalog or {}) do
+		for _, entry in pairs(entries) do
+			if entry.busy and entry.task then entry.task:cancel() end
+		end
+	end
 end
 
 ---Forgets how fresh things are: what was kept is shown until the server has been

@@ -8,8 +8,9 @@ local sys = require "opsh.c.sys"
 
 local M = {}
 
--- Candidates that are handed back; of more is said how many there are.
-local MAX <const> = 1000
+-- Candidates that are handed back; of more is said how many there are. From KEPT on
+-- they are counted, not kept: nobody reads them, and TAB must not take its time.
+local MAX <const>, KEPT <const> = 1000, 2000
 
 local completers
 
@@ -27,6 +28,16 @@ local function load_completers()
 end
 
 -- --- candidates ---------------------------------------------------------------------
+
+-- What two texts begin with; fold: capitals don't matter.
+local function common_of(one, other, fold)
+	local a, b = fold and one:lower() or one, fold and other:lower() or other
+	local same = 0
+	while same < #a and a:byte(same + 1) == b:byte(same + 1) do
+		same = same + 1
+	end
+	return one:sub(1, same)
+end
 
 -- What a completer works on: the cursor, and where candidates go.
 local List = {}
@@ -53,6 +64,12 @@ function List:add(text, kind, detail, opts)
 	end
 	if self.seen[text] then return end
 	self.seen[text] = true
+	if #self.list >= KEPT then
+		self.left = self.left + 1
+		self.among = self.among and common_of(self.among, text, self.fold)
+			or text
+		return
+	end
 	self.list[#self.list + 1] = { text = text, kind = kind, detail = detail,
 		append = opts and opts.append, rank = opts and opts.rank or 5 }
 end
@@ -69,7 +86,8 @@ local function by_rank(a, b)
 end
 
 local function collect(cursor)
-	local list = setmetatable({ cursor = cursor, list = {}, seen = {} }, List)
+	local list = setmetatable({ cursor = cursor, list = {}, seen = {},
+		left = 0 }, List)
 	list:start(cursor.from)
 	for _, completer in ipairs(load_completers()) do
 		if completer.complete and completer.complete(cursor, list) then break end
@@ -165,9 +183,9 @@ function M.complete(text, at, ctx)
 	local found = collect(cursor)
 	local list, more = found.list, nil
 	table.sort(list, by_rank)
-	local common = M.common(list, found.prefix, found.fold)
+	local common = M.common(list, found.prefix, found.fold, found.among)
 	if #list > MAX then
-		more = #list - MAX
+		more = #list - MAX + found.left
 		list = table.move(list, 1, MAX, 1, {})
 	end
 	return { from = found.begin, to = at, candidates = list, more = more,
@@ -187,19 +205,13 @@ end
 ---@param list table[]
 ---@param prefix string
 ---@param fold? boolean
+---@param among? string what those that were not kept begin with
 ---@return string
-function M.common(list, prefix, fold)
+function M.common(list, prefix, fold, among)
 	if #list == 0 then return prefix end
 	local common = list[1].text
-	for n = 2, #list do
-		local other, same = list[n].text, 0
-		local a, b = fold and common:lower() or common,
-			fold and other:lower() or other
-		while same < #a and a:byte(same + 1) == b:byte(same + 1) do
-			same = same + 1
-		end
-		common = common:sub(1, same)
-	end
+	for n = 2, #list do common = common_of(common, list[n].text, fold) end
+	if among then common = common_of(common, among, fold) end
 	-- not between the bytes of a character
 	while #common > 0 and #list > 1 and not utf8.len(common) do
 		common = common:sub(1, -2)

@@ -118,6 +118,7 @@ function repl.main()
 		greet(ctx)
 		local code = loop(ctx)
 		ctx.jobs:cancel()
+		require("repl.catalog").stop(ctx)
 		if ctx.window then ctx.window:cancel() end
 		return code
 	end

@@ -5,9 +5,12 @@ what a connected server says is there with a later TAB. Owns what terminal.py an
 session.py own, and the redis-cli that watches.
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import terminal
 from session import MORE, Session
@@ -155,6 +158,25 @@ def a_connected_server_says_its_commands():
     text = watch.end()
     assert len(re.findall(r'"COMMAND" "DOCS"', text, re.I)) == 1, text
     assert s.quit() == 0
+
+
+@test
+def a_frozen_server_keeps_nobody():
+    s = cache()
+    s.enter('cache "PING"', r"[\nl]PONG\r\n")
+    pid = int(servers["OPSH_REDIS_PID"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        s.type('cache "GETE\t')
+        s.expect(r'"GETEX ')
+        s.type(DROP)
+        s.enter("'still here'", r"[\nl]still here\r\n")
+        began = time.monotonic()
+        assert s.quit() == 0
+        took = time.monotonic() - began
+        assert took < 2.5, took         # what it asks has three seconds
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @test

@@ -5,6 +5,7 @@ local K = dofile "tests/lib/kafka.lua"
 local P = dofile "tests/lib/postgres.lua"
 local R = dofile "tests/lib/redis.lua"
 local complete = require "repl.complete"
+local docs = require "repl.docs"
 local seen = require "repl.seen"
 local task = require "opsh.task"
 
@@ -70,6 +71,12 @@ describe("completion of a connected", function()
 	end), { plain = true })
 
 	it("Kafka: topics and groups", K.on(function(events)
+		-- each word that it takes is a method with a signature
+		local said, e = pcall(events, "no-such-word")
+		ok(not said)
+		for word in e.hint:match "one of: (.*)":gmatch "[%w_]+" do
+			ok(docs.member("opsh.kafka.client", word), "undescribed: " .. word)
+		end
 		local topic = K.name "completed"
 		events:create_topic(topic, { partitions = 1, replication = 1 })
 		local ctx = context("events", "kafka", events)

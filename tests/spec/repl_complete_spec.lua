@@ -419,6 +419,14 @@ describe("large tables", function()
 		ok(best < 0.2, best)
 	end, PLAIN)
 
+	it("says what all begin with, also those that it does not keep", function()
+		local env = {}
+		for n = 1, 5000 do env[("abc%04d"):format(n)] = n end
+		local _, found = offered("ab|", context { env = env })
+		eq(found.common, "abc")
+		eq(found.more, 4000)
+	end, PLAIN)
+
 	it("of 100,000 keys so many are looked at, and that is said", function()
 		local t = {}
 		for n = 1, 100000 do t["k" .. n] = n end
