@@ -88,6 +88,7 @@ live() {
 	group lock 400 tests/live/lock.sh
 	group kafka-faults 200 tests/live/kafka_faults.sh
 	group resume 180 tests/live/resume.sh
+	group kafka-cancel 100 tests/live/kafka_cancel.sh
 }
 
 systems() {

@@ -5,7 +5,7 @@ local K = dofile "tests/lib/kafka.lua"
 local ckafka = require "opsh.c.kafka"
 local task = require "opsh.task"
 
-local PRODUCE <const>, INIT <const> = 0, 22	-- keys of the protocol
+local PRODUCE <const>, INIT <const>, END <const> = 0, 22, 26	-- of the protocol
 
 -- All that a topic holds, as committed.
 local function read(events, topic, opts)
@@ -253,6 +253,34 @@ describe("kafka transaction", function()
 			end)
 			raises("list of {topic", events.transaction, events, "tx",
 				function(tx) tx:offsets("g", { { topic = "t" } }) end)
+		end), { plain = true })
+
+	it("goes on when a partition's leader changes within it", K.mock({ t = 2 },
+		function(events)
+			for leader = 1, 3 do
+				events:transaction("tx", function(tx)
+					tx:produce("t", { "a" .. leader, "b" .. leader },
+						{ partition = 0 })
+					ckafka.mock_leader(events, "t", 0, leader % 3 + 1)
+					tx:produce("t", { "c" .. leader }, { partition = 0 })
+					-- the coordinator has moved: NOT_COORDINATOR
+					ckafka.mock_fail(events, END, 1, 16)
+				end)
+			end
+			comes(events, "t", { partition = 0 }, { "a1", "b1", "c1", "a2",
+				"b2", "c2", "a3", "b3", "c3" })
+		end), { plain = true })
+
+	it("is aborted when the leader is gone for good", K.mock({ t = 1 },
+		function(events)
+			local e = raises("produce to 't'", events.transaction, events, "tx",
+				function(tx)
+					tx:produce("t", { "a" })
+					for id = 1, 3 do ckafka.mock_broker(events, id, false) end
+					tx:produce("t", { "b" }, { timeout = 0.3 })
+				end, { timeout = 0.5 })
+			-- nothing counts that is not committed
+			eq(e.outcome, "failed")
 		end), { plain = true })
 
 	it("says when its commit may count or not", K.mock({ t = 1 },
