@@ -155,6 +155,7 @@ struct kafka_client {
 	struct kafka_handle *handles;	/* borrowed list of those that live */
 	struct kafka_handle *admin;	/* held: a consumer without a group, as a
 					   producer's questions may make topics */
+	struct kafka_handle *grouped;	/* held: the same with a group's name */
 	struct kafka_handle *mock;	/* held: has the mock cluster */
 	struct kafka_producer *producers;	/* owned: kafka_produce.c's */
 	char brokers[256];	/* bootstrap list, for messages */
@@ -169,6 +170,10 @@ struct kafka_client *kafka_check(lua_State *L, int arg);
 /* The handle for questions, opened when needed; not held for the caller. It
  * serves metadata, watermarks, offsets_for_times, all of the admin API. */
 struct kafka_handle *kafka_admin(struct kafka_client *kc, struct err *e);
+/* The handle for what groups have committed; held for the caller. librdkafka 2.0.2
+ * dies of NOT_COORDINATOR in that answer when its handle has no group's name
+ * (rd_kafka_cgrp_op of NULL). It joins none. */
+struct kafka_handle *kafka_grouped(struct kafka_client *kc, struct err *e);
 
 /* [-0, +0, v] Waits until the cluster has answered, told the target who it is
  * (target_seen), and said of the topic (NULL: none). Raises what is wrong: connect,

@@ -241,6 +241,21 @@ static void ask(struct kafka_call *call)
 }
 
 /* --- the stages --------------------------------------------------------------------------- */
+/* Offsets are asked for with a group's name. */
+static int choose_handle(struct kafka_call *call, struct err *e)
+{
+	struct kafka_handle *h;
+
+	if (call->admin != RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS)
+		return 0;
+	h = kafka_grouped(call->kc, e);
+	if (!h)
+		return -1;
+	kafka_handle_drop(call->h);
+	call->h = h;
+	return 0;
+}
+
 static int go(lua_State *L, struct kafka_call *call)
 {
 	struct effect_call what;
@@ -259,7 +274,8 @@ static int go(lua_State *L, struct kafka_call *call)
 		kafka_no_memory(L);
 	if (effect_begin(L, &call->effect, &what) == EFFECT_WITHHELD)
 		return effect_push_withheld(L, &call->effect, call->opts);
-	if (call->prepare && call->prepare(call, &e) < 0) {
+	if ((call->prepare && call->prepare(call, &e) < 0) ||
+	    (call->send && choose_handle(call, &e) < 0)) {
 		e.outcome = OUTCOME_FAILED;
 		kafka_call_raise(L, call, &e);
 	}

@@ -32,6 +32,20 @@ struct kafka_handle *kafka_admin(struct kafka_client *kc, struct err *e)
 	return kc->admin;
 }
 
+struct kafka_handle *kafka_grouped(struct kafka_client *kc, struct err *e)
+{
+	static const char *const more[] = {
+		"queued.max.messages.kbytes", "1024", "group.id", "opsh-looks",
+		NULL
+	};
+
+	if (!kc->grouped)
+		kc->grouped = kafka_handle_new(kc, RD_KAFKA_CONSUMER, more, e);
+	if (kc->grouped)
+		kafka_handle_hold(kc->grouped);
+	return kc->grouped;
+}
+
 static void client_close(struct kafka_client *kc)
 {
 	struct kafka_handle *h;
@@ -44,6 +58,8 @@ static void client_close(struct kafka_client *kc)
 	kafka_producers_close(kc);
 	kafka_handle_drop(kc->admin);
 	kc->admin = NULL;
+	kafka_handle_drop(kc->grouped);
+	kc->grouped = NULL;
 	kafka_handle_drop(kc->mock);
 	kc->mock = NULL;
 }

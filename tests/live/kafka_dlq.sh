@@ -72,11 +72,14 @@ once() {
 			end
 			seen[i], parked = true, parked + 1
 		end
-		local missing = 0
-		for i = 1, count do missing = missing + (seen[i] and 0 or 1) end
-		print(("%d odd (%s), %d missing, %d parked"):format(#odd,
-			table.concat(odd, " ", 1, math.min(5, #odd)), missing, parked))' 2>&1
-	)" "0 odd (), 0 missing, $(($2 / 100 + $2 / 101 - $2 / 10100)) parked"
+		local missing = {}
+		for i = 1, count do
+			if not seen[i] then missing[#missing + 1] = i end
+		end
+		print(("odd (%s), missing (%s), %d parked"):format(
+			table.concat(odd, " ", 1, math.min(5, #odd)),
+			table.concat(missing, " ", 1, math.min(5, #missing)), parked))' 2>&1
+	)" "odd (), missing (), $(($2 / 100 + $2 / 101 - $2 / 10100)) parked"
 }
 
 # --- killed --------------------------------------------------------------------------
