@@ -198,9 +198,16 @@ closed() {
 	breaker 0
 }
 
+sanitized='-fsanitize=address,undefined -fno-sanitize-recover=all
+	-fno-omit-frame-pointer -O1'
+
 sale() {
 	local dir="$t_tmp/s a'le" n codes=
-	t_ok 'sale: up' env SALE_PAYMENT_FAILURES=0 "$t_stack" up "$dir" flash-sale
+	# Gateway and processor under the sanitizers; they tell when they end.
+	t_ok 'sale: up' env SALE_PAYMENT_FAILURES=0 SALE_CFLAGS="$sanitized" \
+		ASAN_OPTIONS="log_path=$t_tmp/san" \
+		UBSAN_OPTIONS="log_path=$t_tmp/san:print_stacktrace=1" \
+		"$t_stack" up "$dir" flash-sale
 	take "$dir"
 	t_is 'sale: healthy' "$(health)" '{"status":"healthy","redis":true,'\
 '"kafka":true,"circuit_breaker_state":"closed"}'
@@ -238,6 +245,7 @@ sale() {
 	units
 	t_ok 'sale: down' "$t_stack" down "$dir"
 	t_is 'sale: no trace is left' "$(traces)" ''
+	t_is 'sale: the sanitizers found nothing' "$(cat "$t_tmp"/san* 2>/dev/null)" ''
 }
 
 kafka_gone() {
