@@ -205,10 +205,10 @@ want=1
 run opsh run services/health --quiet
 
 say 'what would close it again?'
-run opsh plan gateway/circuit-breaker group=processor 2>/dev/null
+run opsh plan gateway/circuit-breaker 2>/dev/null
 
 say 'Kafka started, waited for; the breaker waited out; the orders flow'
-run opsh run gateway/circuit-breaker group=processor watch=4s --approve orchestrator
+run opsh run gateway/circuit-breaker watch=4s --approve orchestrator
 
 say 'what the customers saw, second by second: orders taken, and refused with 503'
 kill "$customers"

@@ -163,6 +163,13 @@ local function close(t, p, seen)
   end
 end
 
+-- What the targets file knows where no parameter says otherwise.
+local function with_patterns(p)
+  local patterns = system.patterns
+  return setmetatable({ group = p.group or patterns.group,
+    word = p.word or patterns.circuit_log or "circuit" }, { __index = p })
+end
+
 return {
   name = "gateway/circuit-breaker",
   summary = "Close an open circuit breaker: mend what it opened for, prove it",
@@ -199,8 +206,8 @@ return {
     orders = { type = "string", default = "/orders", help = "where orders go" },
     order = { type = "string", help = "JSON of an order to try with while it is "
       .. "half-open", example = '{"user_id":"ops","item_id":"101"}' },
-    group = { type = "string", help = "consumer group that works orders off",
-      example = "processor" },
+    group = { type = "string", help = "consumer group that works orders off "
+      .. "(default: patterns.group of the targets file)", example = "processor" },
     topic = { type = "string", default = "opsh-probe",
       help = "for the round trip, made when it is not there; none: no round trip" },
     timeout = { type = "duration", default = 120, min = 1,
@@ -220,7 +227,8 @@ return {
       help = "for each look at something" },
     interval = { type = "duration", default = 0.5, min = 0.1,
       help = "between two looks" },
-    word = { type = "string", default = "circuit", help = "in the gateway's log" },
+    word = { type = "string", help = "in the gateway's log (default: "
+      .. "patterns.circuit_log of the targets file, else 'circuit')" },
     tail = { type = "integer", default = 2000, min = 1,
       help = "lines of its log that are searched" },
     state_metric = { type = "string", default = "gateway_circuit_breaker_state",
@@ -241,8 +249,8 @@ return {
     "opsh plan gateway/circuit-breaker",
     "opsh run gateway/circuit-breaker group=processor --approve orchestrator",
   },
-  run = function(t, p)
-    local seen
+  run = function(t, given)
+    local p, seen = with_patterns(given), nil
     step("look", { again = true }, function()
       seen = recover.survey(system, t, p)
       return { sample = seen.sample, checks = seen.checks }

@@ -13,7 +13,7 @@
 # shellcheck source=../lib/sale.sh
 . "$t_here/sale.sh"
 
-quick="group=processor watch=2s probe=2s timeout=40s grace=3s"
+quick="watch=2s probe=2s timeout=40s grace=3s"
 loaded=			# the customers, when there are any
 
 # mend ARG...: the playbook with its guard passed.
