@@ -81,7 +81,14 @@ local function mend(t, p, seen, dep, tries)
       check.detail, dep.target or dep.name), { "start it where it runs, and run "
       .. "this again" })
   end
-  local units = depend.broken(dep, seen.status)
+  local units, coming = depend.broken(dep, seen.status)
+  if coming and not roll.is_plan() then
+    log.info("%s is starting already: it is waited for", dep.name)
+    if step("wait for " .. dep.name, { again = true }, function()
+      return (wait_well(t, p, dep))
+    end) then return end
+    units = depend.broken(dep, t.orchestrator:status())
+  end
   for _, one in ipairs(units) do word = one.starts and word or "restart" end
   ask(t, dep, units, word)
   step(("%s %s"):format(word, dep.name), { idempotent = word == "start",

@@ -244,6 +244,10 @@ describe("breaker.depend", function()
 		bad = depend.broken(dep, { UP })	-- ready, but it does not answer
 		eq(bad[1].starts, false)
 		eq(depend.broken(dep, {})[1].starts, true)
+		eq(select(2, depend.broken(dep, { DEAD })), false)
+		eq(select(2, depend.broken(dep, { UP })), false)
+		eq(select(2, depend.broken(dep, { { service = "redpanda", ready = false,
+			state = "starting", name = "redpanda" } })), true)
 		ok(depend.next(dep)[1]:find "service=redpanda")
 	end)
 

@@ -112,7 +112,7 @@ end
 
 -- Instances of a unit that are not ready, whether one runs at all, and their words.
 local function state_of(rows, unit)
-	local ready, running, mine = 0, 0, {}
+	local ready, running, coming, mine = 0, 0, 0, {}
 	for _, row in ipairs(rows) do
 		if row.service == unit and not row.leaving then
 			mine[#mine + 1] = row
@@ -121,9 +121,11 @@ local function state_of(rows, unit)
 				and row.state ~= "exited" then
 				running = running + 1
 			end
+			if row.ready or row.state == "starting" then coming = coming + 1 end
 		end
 	end
 	return { unit = unit, ready = ready, running = running, instances = #mine,
+		coming = coming > ready and coming == #mine,
 		text = service.summary(mine) or "not there" }
 end
 
@@ -132,16 +134,21 @@ end
 ---@param dep opsh.breaker.dependency
 ---@param rows opsh.orchestrator.row[] of orchestrator:status()
 ---@return {name: string, unit: string, starts: boolean, text: string}[]
+---@return boolean coming all of it is just starting: somebody did that already
 function M.broken(dep, rows)
-	local bad, all = {}, {}
+	local bad, all, coming = {}, {}, 0
 	for _, s in ipairs(dep.services) do
 		local state = state_of(rows, s.unit)
 		local one = { name = s.name, unit = s.unit, starts = state.running == 0,
 			text = state.text }
 		all[#all + 1] = one
-		if state.ready < math.max(1, state.instances) then bad[#bad + 1] = one end
+		if state.ready < math.max(1, state.instances) then
+			bad[#bad + 1] = one
+			coming = coming + (state.coming and 1 or 0)
+		end
 	end
-	return #bad > 0 and bad or all
+	if #bad == 0 then return all, false end
+	return bad, coming == #bad
 end
 
 ---Has this Redis started with nothing? It loaded no key (INFO of Redis 7 says how
