@@ -148,6 +148,7 @@ struct kafka_topic {
 	char name[256];
 	rd_kafka_resp_err_t error;
 	int partitions;
+	int leaderless;		/* of them */
 };
 struct kafka_client {
 	struct target *target;	/* borrowed: user value 1 */

@@ -48,10 +48,15 @@ static void unlink_meeting(struct kafka_meeting *m)
 static void read_topic(struct kafka_meeting *m,
 		       const struct rd_kafka_metadata *md)
 {
+	int i;
+
 	if (!m->found.name[0] || !md->topic_cnt)
 		return;
 	m->found.error = md->topics[0].err;
 	m->found.partitions = md->topics[0].partition_cnt;
+	m->found.leaderless = 0;
+	for (i = 0; i < m->found.partitions; i++)
+		m->found.leaderless += md->topics[0].partitions[i].leader < 0;
 }
 
 static void meet_run(void *arg)

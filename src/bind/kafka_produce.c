@@ -237,6 +237,20 @@ static int is_full(const struct kafka_producer *p)
 	return p->out >= OUT_MAX || p->bytes >= BYTES_MAX;
 }
 
+/* Where the next batch of messages without a key goes: each to one partition, in
+ * turn, is a third of the work of one by one. The library chooses while a partition
+ * has no leader. */
+static int32_t choose(const struct produce *c)
+{
+	static unsigned turn;
+
+	if (c->partition >= 0 || c->topic.partitions < 1 || c->topic.leaderless)
+		return c->partition;
+	if (!turn)
+		turn = (unsigned)(loop_now() * 1e6);
+	return (int32_t)(turn++ % (unsigned)c->topic.partitions);
+}
+
 /* From c->next on, as long as they are strings. The list is at 3. */
 static void send_strings(lua_State *L, struct produce *c)
 {
@@ -259,7 +273,7 @@ static void send_strings(lua_State *L, struct produce *c)
 	}
 	c->p->out += n;
 	c->p->bytes += bytes;
-	i = rd_kafka_produce_batch(c->rkt, c->partition,
+	i = rd_kafka_produce_batch(c->rkt, choose(c),
 				   RD_KAFKA_MSG_F_COPY, c->batch, n);
 	for (i = i == n ? n : 0; i < n; i++) {
 		if (!c->batch[i].err)
