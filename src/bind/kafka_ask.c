@@ -72,6 +72,7 @@ static int ask_push(lua_State *L, struct kafka_call *call)
 		kafka_call_done(call, -1);
 		return n;
 	}
+	call->kc->topic.name[0] = '\0';	/* what is known of it may be old */
 	kafka_call_done(call, call->items ? call->items : 1);
 	lua_createtable(L, 0, 3);
 	if (call->items) {

@@ -164,8 +164,11 @@ describe("kafka changes", function()
 		raises("is not between 0 and 0", events.delete_records, events, name,
 			{ [0] = 5 })
 		raises("usage", events.delete_records, events, name, {})
+		events:produce(name, { "what is written is known" })
 		eq(events:delete_topic(name).ok, true)
 		eq(names(events)[name], nil)
+		local e = raises("server", events.produce, events, name, { "not any more" })
+		eq(e.code, "UNKNOWN_TOPIC_OR_PART")
 	end))
 
 	it("in a plan are withheld", function()
