@@ -66,8 +66,9 @@ return {
     messages (isolation.level=read_committed) sees each once, whatever dies between:
     run it again. A second replay of the topic at the same time ends the first.
 
-    Letters without a known origin, or replayed max_replays times, go to the topic
-    parked=, or are passed over: they stay in the topic, kafka/reset-offsets goes
+    Letters without a known origin, replayed max_replays times, or older than their
+    topic keeps messages (they would be deleted there), go to the topic parked=, or
+    are passed over: they stay in the topic, kafka/reset-offsets goes
     back to them. It stops when new letters come meanwhile: what is sent back fails
     again.]],
   severity = "P1",

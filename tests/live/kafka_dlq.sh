@@ -13,6 +13,9 @@ out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
 export XDG_STATE_HOME=$t_tmp/state
 t_up kafka
+# older than a day, and none too old for its topic
+BEGAN=$(($(date +%s) - 86400))
+export BEGAN
 target=events=kafka://$OPSH_KAFKA_BROKERS
 
 o() {
@@ -31,6 +34,7 @@ fill() {
 	t_ok "$1: $2 dead letters" env NAME="$1" COUNT="$2" timeout -k 1 60 "$opsh" \
 		--target "$target" -e '
 		local name, count = os.getenv "NAME", tonumber(os.getenv "COUNT")
+		local began = tonumber(os.getenv "BEGAN")
 		for topic, n in pairs { [name] = 4, [name .. "-dlq"] = 2,
 			[name .. "-parked"] = 1 } do
 			events:create_topic(topic, { partitions = n })
@@ -38,7 +42,7 @@ fill() {
 		local list = {}
 		for i = 1, count do
 			list[i] = { key = "k" .. i % 50, value = "v" .. i,
-				timestamp = 1700000000 + i, headers = {
+				timestamp = began + i / 4, headers = {
 				{ "error-reason", i % 3 == 0 and "Timeout" or "Invalid" },
 				{ "origin-topic", i % 100 == 0 and "gone" or name },
 				{ "origin-partition", tostring(i % 4) }, { "x", "" .. i },
@@ -52,11 +56,12 @@ once() {
 	t_is "$1: each letter exactly once, where it belongs, as it was" "$(
 		NAME="$1" COUNT="$2" timeout -k 1 60 "$opsh" --target "$target" -e '
 		local name, count = os.getenv "NAME", tonumber(os.getenv "COUNT")
+		local began = tonumber(os.getenv "BEGAN")
 		local seen, odd, parked = {}, {}, 0
 		for m in events:messages { topic = name } do
 			local i = tonumber(m.value:sub(2))
 			if seen[i] or i % 100 == 0 or i % 101 == 0
-				or m.key ~= "k" .. i % 50 or m.timestamp ~= 1700000000 + i
+				or m.key ~= "k" .. i % 50 or m.timestamp ~= began + i / 4
 				or m.headers["replay-count"] ~= "2" or m.partition ~= i % 4
 				or m.headers.x ~= "" .. i or #m.header_list ~= 5 then
 				odd[#odd + 1] = m.value

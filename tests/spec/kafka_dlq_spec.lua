@@ -5,6 +5,8 @@ local K = dofile "tests/lib/kafka.lua"
 local dlq = require "opsh.kafka.dlq"
 local task = require "opsh.task"
 
+local BEGAN <const> = os.time() - 2.5 * 86400
+
 local function letter(headers, timestamp)
 	local list = {}
 	for name, value in pairs(headers) do
@@ -45,6 +47,10 @@ describe("kafka.dlq.about", function()
 		eq(judged {}, { "park", "no origin" })
 		eq(judged { topic = "d" }, { "park", "its origin is no origin" })
 		eq(judged { topic = "p" }, { "park", "its origin is no origin" })
+		rules.keeps = { orders = 60 }
+		eq(judged { topic = "orders", written = 59 }, { "replay" })
+		eq(judged { topic = "orders", written = 60 }, { "park",
+			"older than its topic keeps" })
 		rules.reason = "Time"
 		eq(judged { topic = "orders" }, { "skip", "another reason" })
 		eq(judged { topic = "orders", reason = "a timeout" }, { "replay" })
@@ -63,7 +69,7 @@ describe("kafka.dlq", function()
 		local list = {}
 		for i = 1, n do
 			list[i] = { value = i % 5 ~= 0 and "v" .. i or nil, key = "k" .. i,
-				timestamp = 1000 + i, headers = { ["origin-topic"] = i % 4 == 0
+				timestamp = BEGAN + i, headers = { ["origin-topic"] = i % 4 == 0
 				and "nowhere" or name, ["origin-partition"] = tostring(i % 3),
 				["error-reason"] = i % 2 == 0 and "even" or "odd" } }
 		end
@@ -93,7 +99,7 @@ describe("kafka.dlq", function()
 			park = 10 } })
 		eq(seen.reasons, { { reason = "even", messages = 20 },
 			{ reason = "odd", messages = 20 } })
-		eq(seen.ages, { { age = "7 d and more", messages = 40 } })
+		eq(seen.ages, { { age = "under 7 d", messages = 40 } })
 		eq(seen.why, { { why = "unknown origin", messages = 10 } })
 		local steps = {}
 		local state = dlq.replay(events, seen, { settle = 0, batch = 10,
@@ -105,7 +111,7 @@ describe("kafka.dlq", function()
 		for _, m in ipairs(back) do
 			local i = tonumber(m.key:sub(2))
 			eq({ m.headers["replay-count"], m.timestamp, m.value },
-				{ "1", 1000.0 + i, i % 5 ~= 0 and "v" .. i or nil })
+				{ "1", BEGAN + i, i % 5 ~= 0 and "v" .. i or nil })
 			if i % 3 < 2 then eq(m.partition, i % 3) end
 		end
 		eq(count(events, name .. "-parked", 10)[1].headers["parked-because"],

@@ -33,6 +33,7 @@ local AGES <const> = { { 60, "under 1 min" }, { 3600, "under 1 h" },
 ---@field replays integer how often it was replayed
 ---@field failed_at? number seconds since 1970
 ---@field age number seconds
+---@field written? number seconds since its timestamp
 
 ---What the headers of a dead letter say of it.
 ---@param m table message
@@ -56,6 +57,7 @@ function M.about(m, now)
 		reason = reason and reason:match "^[^\n]*" or "none given",
 		replays = math.max(0, math.tointeger(tonumber(found.replays or "")) or 0),
 		failed_at = failed,
+		written = m.timestamp and (now or os.time()) - m.timestamp,
 		age = failed and math.max(0, (now or os.time()) - failed) or 0,
 	}
 end
@@ -63,7 +65,7 @@ end
 ---What is to become of a letter: "replay"; "park" and why; "skip" when it is not
 ---one of those that were asked for.
 ---@param letter opsh.kafka.letter
----@param rules {dlq: string, topics: table<string, integer>, parked?: string, replays?: integer, reason?: string} topics: partitions of those that there are; replays: as many are enough (3); reason: only those that have it in their reason
+---@param rules {dlq: string, topics: table<string, integer>, keeps?: table<string, number>, parked?: string, replays?: integer, reason?: string} topics: partitions of those that there are; keeps: seconds that they keep messages; replays: as many are enough (3); reason: only those that have it in their reason
 ---@return "replay"|"park"|"skip"
 ---@return string? why
 function M.judge(letter, rules)
@@ -78,6 +80,10 @@ function M.judge(letter, rules)
 		return "park", "unknown origin"
 	elseif letter.replays >= (rules.replays or 3) then
 		return "park", "replayed enough"
+	elseif letter.written and rules.keeps and rules.keeps[letter.topic]
+		and letter.written >= rules.keeps[letter.topic] then
+		-- its timestamp stays: it would be deleted there, maybe unread
+		return "park", "older than its topic keeps"
 	end
 	return "replay"
 end
@@ -119,6 +125,17 @@ function M.span(client, topic, opts)
 			math.max(row.low, done or row.low)) }
 	end
 	return parts
+end
+
+-- Seconds that a topic keeps messages by their timestamps; nil: for ever.
+local function kept(client, topic, timeout)
+	local config = client:describe(topic, { timeout = timeout }).config
+	local ms = tonumber(config["retention.ms"])
+	if config["message.timestamp.type"] == "LogAppendTime" or not ms or ms < 0
+		or not config["cleanup.policy"]:find "delete" then
+		return nil
+	end
+	return ms / 1000
 end
 
 -- Options of client:messages for that span; nil: there is nothing in it.
@@ -195,7 +212,7 @@ end
 function M.look(client, topic, opts)
 	opts = say.options("look", opts,
 		"group parked replays reason sample timeout whole")
-	local known = {}
+	local known, keeps = {}, {}
 	for _, row in ipairs(client:topics { timeout = opts.timeout }) do
 		known[row.topic] = row.partitions
 	end
@@ -203,7 +220,7 @@ function M.look(client, topic, opts)
 	local seen = { topic = topic, group = group, messages = 0, replay = 0,
 		park = 0, skip = 0, sample = {}, rules = { dlq = topic,
 		parked = opts.parked, replays = opts.replays, reason = opts.reason,
-		topics = known }, parts = M.span(client, topic, { group = group,
+		topics = known, keeps = keeps }, parts = M.span(client, topic, { group = group,
 		timeout = opts.timeout }) }
 	if opts.whole then
 		for _, part in ipairs(seen.parts) do part.start = part.low end
@@ -214,6 +231,11 @@ function M.look(client, topic, opts)
 	if wanted then
 		for m in client:messages(wanted) do
 			local letter = M.about(m, now)
+			local origin = letter.topic
+			if origin and known[origin] and keeps[origin] == nil then
+				keeps[origin] = kept(client, origin, opts.timeout)
+					or math.huge
+			end
 			local verdict, because = M.judge(letter, seen.rules)
 			seen.messages = seen.messages + 1
 			seen[verdict] = seen[verdict] + 1
