@@ -55,6 +55,15 @@ static void dispatch(struct kafka_handle *h, rd_kafka_event_t *ev)
 }
 
 /* --- brokers ------------------------------------------------------------------------ */
+/* librdkafka connects again by itself; who answers then is asked again. */
+static void lost(struct kafka_client *kc)
+{
+	struct err e;
+
+	err_set(&e, ERR_CONNECT, "", "all brokers are down");
+	target_lost(kc->target, &e);
+}
+
 static void on_error(struct kafka_handle *h, rd_kafka_event_t *ev)
 {
 	rd_kafka_resp_err_t code = rd_kafka_event_error(ev);
@@ -66,6 +75,8 @@ static void on_error(struct kafka_handle *h, rd_kafka_event_t *ev)
 		kafka_error_set(&h->fatal, code, why);
 	} else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
 		h->all_down = 1;
+		if (h->kc && h->kc->met_at)
+			lost(h->kc);
 		kafka_meets_failed(h);
 	} else {
 		kafka_error_broker(&h->fault, code, text ? text : "",

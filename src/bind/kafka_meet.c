@@ -324,7 +324,7 @@ void kafka_topic_must(lua_State *L, const struct kafka_client *kc,
 
 int kafka_must_meet(const struct kafka_client *kc, enum effect_class cls)
 {
-	if (!kc->met_at)
+	if (!kc->met_at || (cls == EFFECT_READ && kc->target->lost))
 		return 1;
 	return cls != EFFECT_READ && loop_now() - kc->met_at > KAFKA_FRESH;
 }
