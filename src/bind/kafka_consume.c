@@ -24,6 +24,32 @@ struct open_call {
 	char group[256];	/* to be joined; "" none */
 };
 
+/* Nobody would answer for a partition without a leader. -1: one is to be read. */
+static int check_leaders(struct kafka_call *call, const struct kafka_range *r)
+{
+	const struct rd_kafka_metadata *md;
+	int i, found = 0;
+
+	if (kafka_metadata(call, 0, call->topic.name, &md) < 0)
+		return -1;
+	for (i = 0; md->topic_cnt && i < md->topics[0].partition_cnt; i++) {
+		const struct rd_kafka_metadata_partition *p =
+			&md->topics[0].partitions[i];
+
+		if (p->leader >= 0 || found || !kafka_range_find(r, p->id))
+			continue;
+		err_set(&call->failed, ERR_SERVER, "LEADER_NOT_AVAILABLE",
+			"partition %d of '%s' has no leader", (int)p->id,
+			call->topic.name);
+		snprintf(call->failed.hint, sizeof call->failed.hint,
+			 "describe() says which brokers have it; partitions = "
+			 "{ .. } reads the others");
+		found = 1;
+	}
+	rd_kafka_metadata_destroy(md);
+	return -found;
+}
+
 static void open_run(struct kafka_call *call)
 {
 	struct open_call *oc = (struct open_call *)call;
@@ -33,7 +59,7 @@ static void open_run(struct kafka_call *call)
 		return;
 	if (oc->group[0])
 		kafka_range_of_group(&oc->range);
-	else
+	else if (!call->topic.leaderless || !check_leaders(call, &oc->range))
 		kafka_range_ask(call, &oc->range, call->topic.name);
 }
 

@@ -365,18 +365,17 @@ static int ask(struct kafka_call *call, struct kafka_range *r,
 {
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	int i, ms, at = -1;
+	int i, ms;
 
 	while ((ms = kafka_slice(call)) > 0) {
 		list = question(r, topic, what);
 		code = list->cnt ? rd_kafka_offsets_for_times(call->h->rk, list,
 							      ms) : 0;
-		for (i = 0, at = -1; i < list->cnt && !code; i++) {
-			at = list->elems[i].partition;
+		for (i = 0; i < list->cnt && !code; i++) {
 			code = list->elems[i].err;
 			if (!code)
-				take(kafka_range_find(r, at), what,
-				     list->elems[i].offset);
+				take(kafka_range_find(r, list->elems[i].partition),
+				     what, list->elems[i].offset);
 		}
 		rd_kafka_topic_partition_list_destroy(list);
 		if (!code)
@@ -386,9 +385,6 @@ static int ask(struct kafka_call *call, struct kafka_range *r,
 		kafka_error_set(&call->failed, code, NULL);
 		return -1;
 	}
-	if (code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE && at >= 0)
-		err_set(&call->failed, ERR_SERVER, "LEADER_NOT_AVAILABLE",
-			"partition %d of '%s' has no leader", at, topic);
 	return -1;
 }
 

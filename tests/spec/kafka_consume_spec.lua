@@ -10,36 +10,35 @@ local task = require "opsh.task"
 local timer = require "opsh.timer"
 
 local BROKERS = os.getenv "OPSH_KAFKA_BROKERS"
-local TOOL = os.getenv "OPSH_KAFKA_TOOL"
-local made = {}
 
--- A topic made with Kafka's own tool; a name is made once.
-local function topic(name, partitions)
-	if not made[name] then
-		sh.run { TOOL, "org.apache.kafka.tools.TopicCommand",
-			"--bootstrap-server", BROKERS, "--create", "--topic", name,
-			"--partitions", tostring(partitions) }
-		made[name] = true
-	end
-	return name
+local function topic(events, name, partitions)
+	return K.topic(events, name, { partitions = partitions })
 end
 
--- Lines "key:value" into a partition; more: words of kcat.
-local function write(name, partition, lines, ...)
-	local argv = { "kcat", "-P", "-b", BROKERS, "-t", name, "-p",
-		tostring(partition), "-K:", "-Z", stdin = lines }
+-- Lines "key:value" into partition 0; more: words of kcat, another's client.
+local function write(name, lines, ...)
+	local argv = { "kcat", "-P", "-b", BROKERS, "-t", name, "-p", "0", "-K:",
+		"-Z", stdin = lines }
 	for _, word in ipairs { ... } do argv[#argv + 1] = word end
 	sh.run(argv)
 end
 
 local FILLED = K.name "filled"
-local function filled()
-	if not made[FILLED] then
-		topic(FILLED, 3)
-		local lines = {}
-		for n = 0, 9 do lines[n + 1] = ("k%d:v%d\n"):format(n, n) end
-		write(FILLED, 0, table.concat(lines))
-		write(FILLED, 2, "a:1\n")
+local full
+local function filled(events)
+	if not full then
+		topic(events, FILLED, 3)
+		local list = {}
+		for n = 0, 9 do list[n + 1] = { key = "k" .. n, value = "v" .. n } end
+		-- a sweep may have stopped it half way
+		if events:watermarks(FILLED)[1].high == 0 then
+			events:produce(FILLED, list, { partition = 0 })
+		end
+		if events:watermarks(FILLED)[3].high == 0 then
+			events:produce { topic = FILLED, key = "a", value = "1",
+				partition = 2 }
+		end
+		full = true
 	end
 	return FILLED
 end
@@ -62,7 +61,7 @@ end
 
 describe("kafka consume", function()
 	it("reads a topic to its end", K.on(function(events)
-		local list = events:consume { topic = filled() }
+		local list = events:consume { topic = filled(events) }
 		eq(#list, 11)
 		eq(list.reached, "end")
 		eq(list.next, { [0] = 10, [1] = 0, [2] = 1 })
@@ -70,7 +69,7 @@ describe("kafka consume", function()
 			return a.partition * 100 + a.offset < b.partition * 100 + b.offset
 		end)
 		local m = list[4]
-		eq(m.topic, filled())
+		eq(m.topic, filled(events))
 		eq(m.partition, 0)
 		eq(m.offset, 3)
 		eq(m.key, "k3")
@@ -78,12 +77,12 @@ describe("kafka consume", function()
 		ok(math.abs(m.timestamp - os.time()) < 3600)
 		eq(m.headers, {})
 		eq(m.header_list, {})
-		eq((events("consume " .. filled() .. " partition=2"))[1].value, "1")
+		eq((events("consume " .. filled(events) .. " partition=2"))[1].value, "1")
 	end))
 
 	it("begins where it is told", K.on(function(events)
 		local function from(at, more)
-			local o = { topic = filled(), partition = 0, from = at }
+			local o = { topic = filled(events), partition = 0, from = at }
 			for k, v in pairs(more or {}) do o[k] = v end
 			return offsets(events:consume(o))
 		end
@@ -97,35 +96,35 @@ describe("kafka consume", function()
 		eq(from({ time = os.time() + 3600 }), "")
 		eq(from("earliest", { to = { time = 1 } }), "")
 		eq(from({ [0] = 9 }), "0:9")
-		eq(offsets(events:consume { topic = filled(), from = { [0] = 7, [2] = 0 },
+		eq(offsets(events:consume { topic = filled(events), from = { [0] = 7, [2] = 0 },
 			to = { [0] = 8 } }):gsub("2:0", ""):gsub(" ", ""), "0:7")
-		eq(offsets(events:consume { topic = filled(), partitions = { 2, 1 } }),
+		eq(offsets(events:consume { topic = filled(events), partitions = { 2, 1 } }),
 			"2:0")
 	end))
 
 	it("begins where a group has committed", K.on(function(events)
 		local group = K.name "group"
 		ckafka.set_offsets(events, group, {
-			{ topic = filled(), partition = 0, offset = 8 } })
-		eq(offsets(events:consume { topic = filled(), group = group,
+			{ topic = filled(events), partition = 0, offset = 8 } })
+		eq(offsets(events:consume { topic = filled(events), group = group,
 			partition = 0 }), "0:8 0:9")
-		local list = events:consume { topic = filled(), group = group }
+		local list = events:consume { topic = filled(events), group = group }
 		eq(#list, 3)
 		eq(list.next, { [0] = 10, [1] = 0, [2] = 1 })
-		eq(offsets(events:consume { topic = filled(), group = group,
+		eq(offsets(events:consume { topic = filled(events), group = group,
 			from = "latest" }), "0:8 0:9")
-		eq(offsets(events:consume { topic = filled(), group = group,
+		eq(offsets(events:consume { topic = filled(events), group = group,
 			partitions = { 2 }, from = { [2] = { time = 1 } } }), "2:0")
 		eq(events:describe_group(group).state, "Empty")
 		local e = raises("server", events.consume, events, {
-			topic = filled(), group = group .. "x" })
+			topic = filled(events), group = group .. "x" })
 		ok(e.message:find(group .. "x", 1, true), e.message)
 		for _, g in ipairs(events:groups()) do ok(g.group ~= group .. "x") end
 	end))
 
 	it("refuses what is not there", K.on(function(events)
 		local function consume(o)
-			o.topic = o.topic or filled()
+			o.topic = o.topic or filled(events)
 			return events:consume(o)
 		end
 		local e = raises("server", consume, { topic = "ordres" })
@@ -152,16 +151,25 @@ describe("kafka consume", function()
 		raises("table of options", events.consume, events)
 	end))
 
+	it("says which partition has no leader", K.mock({ orders = 2 },
+		function(events)
+		ckafka.mock_leader(events, "orders", 1, -1)
+		local e = raises("server", events.consume, events, { topic = "orders" })
+		eq(e.code, "LEADER_NOT_AVAILABLE")
+		ok(e.message:find "partition 1 of 'orders' has no leader", e.message)
+		eq(#events:consume { topic = "orders", partition = 0 }, 0)
+	end))
+
 	it("ends at a count, a size, a time", K.on(function(events)
-		local list = events:consume { topic = filled(), partition = 0, max = 4 }
+		local list = events:consume { topic = filled(events), partition = 0, max = 4 }
 		eq(list.reached, "max")
 		eq(list.next[0], 4)
-		eq(offsets(events:consume { topic = filled(), from = list.next, max = 1 }),
+		eq(offsets(events:consume { topic = filled(events), from = list.next, max = 1 }),
 			"0:4")
-		list = events:consume { topic = filled(), partition = 0, max_bytes = 9 }
+		list = events:consume { topic = filled(events), partition = 0, max_bytes = 9 }
 		eq(offsets(list), "0:0 0:1")
 		local began = timer.now()
-		list = events:consume { topic = filled(), partition = 0, from = 9,
+		list = events:consume { topic = filled(events), partition = 0, from = 9,
 			to = 12, timeout = 0.6 }
 		eq(list.reached, "timeout")
 		eq(offsets(list), "0:9")
@@ -169,11 +177,11 @@ describe("kafka consume", function()
 	end))
 
 	it("has headers, keys and tombstones as they are", K.on(function(events)
-		local name = topic(K.name "headers", 1)
-		write(name, 0, "k:{\"a\": [1, 2.5, null]}\n", "-H", "reason=first", "-H",
+		local name = topic(events, K.name "headers", 1)
+		write(name, "k:{\"a\": [1, 2.5, null]}\n", "-H", "reason=first", "-H",
 			"n=1", "-H", "reason=last", "-H", "none")
-		write(name, 0, "dead:\n")
-		write(name, 0, ":no key\n")
+		write(name, "dead:\n")
+		write(name, ":no key\n")
 		local list = events:consume { topic = name }
 		eq(#list, 3)
 		eq(list[1].headers, { reason = "last", n = "1" })
@@ -209,7 +217,7 @@ describe("kafka consume", function()
 
 	it("ends behind what was aborted, at what is not committed", K.on(
 		function(events)
-		local name, id = topic(K.name "tx", 1), K.name "id"
+		local name, id = topic(events, K.name "tx", 1), K.name "id"
 		events:transaction(id, function(tx) tx:produce(name, { "1", "2" }) end)
 		pcall(events.transaction, events, id, function(tx)
 			tx:produce(name, { "aborted", "too" })
@@ -234,7 +242,7 @@ describe("kafka consume", function()
 
 	it("reads a plan's topics too, and is recorded", function()
 		K.at(BROKERS, { mode = "plan" }, function(events)
-			eq(#events:consume { topic = filled() }, 11)
+			eq(#events:consume { topic = filled(events) }, 11)
 		end)
 	end)
 end)
@@ -242,14 +250,14 @@ end)
 describe("kafka messages", function()
 	it("come one by one", K.on(function(events)
 		local seen, first = 0, nil
-		for m in events:messages { topic = filled() } do
+		for m in events:messages { topic = filled(events) } do
 			seen = seen + 1
 			first = first or m
 			ok(rawequal(m, first) == (seen == 1))
 		end
 		eq(seen, 11)
 		seen = 0
-		for m in events:messages { topic = filled(), reuse = true,
+		for m in events:messages { topic = filled(events), reuse = true,
 			partition = 0 } do
 			seen = seen + 1
 			first = seen == 1 and m or first
@@ -262,14 +270,14 @@ describe("kafka messages", function()
 	end))
 
 	it("stop when nobody wants them", K.on(function(events)
-		local next_, _, _, reader = events:messages { topic = filled() }
+		local next_, _, _, reader = events:messages { topic = filled(events) }
 		ok(next_())
 		do local _ <close> = reader end
 		eq(next_(), nil)
-		for m in events:messages { topic = filled() } do
+		for m in events:messages { topic = filled(events) } do
 			if m.offset == 0 then break end
 		end
-		for _ in events:messages { topic = filled(), from = "latest" } do
+		for _ in events:messages { topic = filled(events), from = "latest" } do
 			error "nothing is there"
 		end
 		for _ = 1, 200 do	-- the client's own is left
@@ -280,9 +288,12 @@ describe("kafka messages", function()
 	end))
 
 	it("are followed as they come", K.on(function(events)
-		local name = topic(K.name "follow", 1)
-		write(name, 0, "a:old\n")
+		local name = topic(events, K.name "follow", 1)
+		events:produce { topic = name, value = "old" }
 		local got = {}
+		local function new()
+			events:produce { topic = name, value = "new" }
+		end
 		local reading = task.spawn(function()
 			for m in events:follow { topic = name, timeout = 20 } do
 				got[#got + 1] = m.value
@@ -293,7 +304,7 @@ describe("kafka messages", function()
 			reading:cancel()
 		end })
 		for _ = 1, 100 do
-			write(name, 0, "a:new\n")
+			new()
 			if #got >= 2 then break end
 			task.sleep(0.05)
 		end
@@ -330,7 +341,7 @@ describe("kafka groups that are joined", function()
 
 	it("share the partitions, and commit what was dealt with", K.on(
 		function(events)
-		local name, group = topic(K.name "joined", 2), K.name "members"
+		local name, group = topic(events, K.name "joined", 2), K.name "members"
 		events:produce(name, { "a0", "a1" }, { partition = 0 })
 		events:produce(name, { "b0", "b1" }, { partition = 1 })
 		local first, second = {}, {}
@@ -383,7 +394,7 @@ describe("kafka groups that are joined", function()
 	it("are writes, and asked for", K.on(function(events)
 		local function follow(o)
 			return function()
-				o.topic = filled()
+				o.topic = filled(events)
 				events:follow(o)
 			end
 		end
@@ -393,7 +404,7 @@ describe("kafka groups that are joined", function()
 			from = 3 })
 		raises("where it has no commit", follow { join = true, group = "g",
 			partition = 0 })
-		raises("join' is for follow", events.consume, events, { topic = filled(),
+		raises("join' is for follow", events.consume, events, { topic = filled(events),
 			join = true, group = "g" })
 	end))
 
@@ -402,7 +413,7 @@ describe("kafka groups that are joined", function()
 		for mode, kind in pairs { plan = "withheld", read = "refused" } do
 			K.at(BROKERS, { mode = mode }, function(events)
 				raises(kind, function()
-					local step = events:follow { topic = filled(),
+					local step = events:follow { topic = filled(events),
 						join = true, group = group }
 					step()
 				end)
