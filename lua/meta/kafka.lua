@@ -121,6 +121,14 @@ function kafka.mock_leader(client, topic, partition, id) end
 ---@return {brokers: {id: integer, host: string, port: integer}[], controller?: integer, cluster_id?: string, topics: {topic: string, error?: string, partitions: {partition: integer, leader: integer, replicas: integer[], isr: integer[], error?: string}[]}[]}
 function kafka.metadata(client, opts) end
 
+---Lets a producer of the client know all topics as they are now; by itself it looks
+---every five minutes.
+---@param client userdata
+---@param n integer which of its producers, from 1
+---@param opts? {timeout?: number}
+---@return boolean there is one
+function kafka.refresh(client, n, opts) end
+
 ---Offsets of many partitions (rd_kafka_offsets_for_times), one request a broker and
 ---time. What has no leader must not be in it: there would be no answer.
 ---@param client userdata

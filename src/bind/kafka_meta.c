@@ -131,6 +131,50 @@ static int l_metadata(lua_State *L)
 	return kafka_ask_pool(L, ask, run_metadata);
 }
 
+/* --- what producers know ----------------------------------------------------------------- */
+static int push_nothing(lua_State *L, struct kafka_ask *ask)
+{
+	(void)ask;
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* The n-th handle of the client that writes; NULL. */
+static struct kafka_handle *writer(const struct kafka_client *kc,
+				   lua_Integer n)
+{
+	struct kafka_handle *h;
+
+	for (h = kc->handles; h; h = h->next) {
+		if (rd_kafka_type(h->rk) == RD_KAFKA_PRODUCER && --n == 0)
+			break;
+	}
+	return h;
+}
+
+/* refresh(self, n [, {timeout=}]) -> true: the client's n-th producer knows all topics
+ * as they are now; false: there is none */
+static int l_refresh(lua_State *L)
+{
+	lua_Integer n = luaL_checkinteger(L, 2);
+	struct kafka_handle *h;
+	struct kafka_ask *ask;
+
+	lua_settop(L, 3);
+	ask = kafka_ask_new(L, "refresh", EFFECT_READ, 3);
+	h = writer(ask->call.kc, n);	/* after what may collect one */
+	if (!h) {
+		lua_pushboolean(L, 0);
+		return 1;
+	}
+	kafka_handle_hold(h);
+	kafka_handle_drop(ask->call.h);
+	ask->call.h = h;
+	ask->push = push_nothing;
+	buf_adds(&ask->call.request, "metadata of a producer");
+	return kafka_ask_pool(L, ask, run_metadata);
+}
+
 /* --- offsets ------------------------------------------------------------------------- */
 /* A leader has just changed, or a topic was just made (only what is in the metadata
  * is asked for): it passes. */
@@ -289,7 +333,8 @@ static int l_offsets(lua_State *L)
 void kafka_open_meta(lua_State *L)
 {
 	static const luaL_Reg funcs[] = {
-		{ "metadata", l_metadata }, { "offsets", l_offsets },
+		{ "metadata", l_metadata }, { "refresh", l_refresh },
+		{ "offsets", l_offsets },
 		{ NULL, NULL }
 	};
 

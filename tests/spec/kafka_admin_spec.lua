@@ -122,8 +122,10 @@ describe("kafka changes", function()
 		local name = "spec-grow"
 		topic(events, name, 1)
 		local n = names(events)[name].partitions
+		events:produce(name, { "old" })		-- a producer that counts n of them
 		eq(events:add_partitions(name, n + 1).ok, true)
 		eq(#events:watermarks(name), n + 1)
+		eq(events:produce(name, { { value = "new", partition = n } }).done, 1)
 		raises("only more are possible", events.add_partitions, events, name, n)
 	end))
 

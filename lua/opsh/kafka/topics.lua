@@ -316,8 +316,13 @@ local function add_partitions(client, topic, total, opts)
 		say.usage("topic '%s' has %d partitions: only more are possible, not %s",
 			topic, #t.partitions, tostring(total))
 	end
-	return settle(c.add_partitions(client, topic, total, call_of(opts)), opts,
-		has(client, topic, total, opts))
+	local result = settle(c.add_partitions(client, topic, total, call_of(opts)),
+		opts, has(client, topic, total, opts))
+	local n = 1	-- producers that are open count the partitions anew
+	while not say.planned() and c.refresh(client, n, timeout_of(opts)) do
+		n = n + 1
+	end
+	return result
 end
 
 -- "a=1 -b": what a change does, for the record.
