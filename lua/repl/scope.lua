@@ -194,20 +194,20 @@ function scope.resolve(chain, ctx, locals)
 	return thing
 end
 
----Calls visit(key, value) for the fields of a table, those of its __index tables
----after its own; at most `max` of them are looked at.
+---Calls visit(key, value, own) for the fields of a table, those of its __index
+---tables after its own; at most `max` of them are looked at.
 ---@param value any
 ---@param max integer
----@param visit fun(key: any, value: any)
+---@param visit fun(key: any, value: any, own: boolean)
 ---@return boolean all whether there were no more
 function scope.each(value, max, visit)
 	local seen = 0
-	for _ = 1, MAX_DEPTH do
+	for depth = 1, MAX_DEPTH do
 		if type(value) == "table" then
 			for key, field in next, value do
 				if seen >= max then return false end
 				seen = seen + 1
-				visit(key, field)
+				visit(key, field, depth == 1)
 			end
 		end
 		value = raw(meta_of(value), "__index")

@@ -49,6 +49,15 @@ local function hint(text, ctx)
 end
 
 describe("completion of names", function()
+	it("offers no metamethod of a class", function()
+		local class = { get = print, __call = print, __index = nil }
+		class.__index = class
+		local env = { client = setmetatable({}, class), class = class }
+		eq(offered("client:|", context { env = env }), { "get" })
+		eq(offered("client.__|", context { env = env }), {})
+		eq(offered("class.__|", context { env = env }), { "__call", "__index" })
+	end)
+
 	it("offers globals, targets, local variables and keywords", function()
 		local ctx = context { env = { alpha = 1, alphabet = "x", ["not a name"] = 1 } }
 		eq(offered("al|", ctx), { "alpha", "alphabet" })

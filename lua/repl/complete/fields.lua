@@ -36,9 +36,16 @@ local function documented(c, list, class)
 	end
 end
 
+-- What a class has for the language is nothing to call; a table that is to be one
+-- shows its own.
+local function is_for_lua(key, c, own)
+	return key:sub(1, 2) == "__" and not (own and c.sep == ".")
+end
+
 local function add_values(c, list, thing)
-	local all = scope.each(thing.value, MAX, function(key, value)
-		if is_name(key) and (c.sep == "." or type(value) == "function") then
+	local all = scope.each(thing.value, MAX, function(key, value, own)
+		if is_name(key) and not is_for_lua(key, c, own)
+			and (c.sep == "." or type(value) == "function") then
 			list:add(key, type(value) == "function" and "function" or "field",
 				type(value))
 		end
