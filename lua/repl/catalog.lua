@@ -28,9 +28,14 @@ end
 
 local function fetch(entry, client, ask)
 	local task = require "opsh.task"
+	-- also when this task is cancelled, which no pcall keeps
+	local _ <close> = setmetatable({}, { __close = function()
+		entry.at, entry.busy = now(), false
+	end })
+	entry.failed = true
 	local ok, value = pcall(task.timeout, DEADLINE, ask, client)
-	entry.at, entry.busy, entry.failed = now(), false, not ok
-	if ok then entry.value = value end
+	entry.failed = not ok
+	if ok and rawequal(entry.client, client) then entry.value = value end
 end
 
 ---What is known of a target now; nil at first. Starts asking when it is due.
@@ -42,8 +47,13 @@ end
 function M.get(ctx, target, what, ask)
 	local client = ctx.connected and ctx.connected(target.name)
 	local entry = entry_of(ctx, target, what)
+	if client and entry.client and not rawequal(entry.client, client) then
+		-- another one of this name
+		entry.value, entry.client = nil, client
+		entry.stale, entry.busy = true, false
+	end
 	if client and due(entry) then
-		entry.busy, entry.stale = true, false
+		entry.busy, entry.stale, entry.client = true, false, client
 		local background = ctx.background or require("opsh.task").spawn
 		local ok, handle = pcall(background, function()
 			fetch(entry, client, ask)

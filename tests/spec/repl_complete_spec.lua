@@ -343,10 +343,25 @@ describe("completion of what servers have", function()
 		eq(asked, 3)
 	end)
 
+	it("forgets what another target of the name had", function()
+		local catalog = require "repl.catalog"
+		local client = {}
+		local own = { catalog = {}, connected = function() return client end }
+		local function ask(c) return c end
+		catalog.get(own, { name = "db" }, "x", ask)
+		for _ = 1, 5 do task.sleep(0) end
+		ok(rawequal(catalog.get(own, { name = "db" }, "x", ask), client))
+		client = {}
+		eq(catalog.get(own, { name = "db" }, "x", ask), nil)
+		for _ = 1, 5 do task.sleep(0) end
+		ok(rawequal(catalog.get(own, { name = "db" }, "x", ask), client))
+	end)
+
 	it("keeps what it knew when a server gives no answer", function()
 		local catalog = require "repl.catalog"
+		local client = {}
 		local own = { catalog = { db = { x = { value = 7, stale = true } } },
-			connected = function() return {} end }
+			connected = function() return client end }
 		eq(catalog.get(own, { name = "db" }, "x", function() error "no" end), 7)
 		for _ = 1, 5 do task.sleep(0) end
 		eq(catalog.get(own, { name = "db" }, "x", function() error "no" end), 7)
