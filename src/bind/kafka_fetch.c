@@ -11,7 +11,7 @@
 #include "core/mem.h"
 
 /* A queued message takes some 500 bytes beside its own. */
-#define QUEUE_MESSAGES 40000
+#define QUEUE_MESSAGES 30000
 #define QUEUE_BYTES (16LL << 20)
 #define NUDGE_MS 1000
 #define NUDGE_PARTITIONS 64
@@ -222,9 +222,9 @@ static int open_handle(struct kafka_fetch *f, struct kafka_client *kc,
 	const char *const more[] = {
 		"isolation.level", plan->committed ? "read_committed" :
 		"read_uncommitted", "enable.partition.eof", "true",
-		"queued.min.messages", "40000",
+		"queued.min.messages", "30000",
 		"queued.max.messages.kbytes", "16384",
-		"fetch.max.bytes", "8388608", "fetch.wait.max.ms", "100",
+		"fetch.max.bytes", "2097152", "fetch.wait.max.ms", "100",
 		plan->group ? "group.id" : NULL, plan->group,
 		"auto.offset.reset", latest ? "latest" : "earliest",
 		"auto.commit.interval.ms", "1000",
