@@ -69,6 +69,12 @@ M.kind = {
 			require("opsh.kafka.options").read(target:name(), options))
 	end,
 	ping = function(client) client:identity() end,
+	-- how it is connected, for `opsh targets --connect`
+	state = function(client)
+		local id = client:identity()
+		return ("ok, %d broker%s of cluster %s"):format(#id.brokers,
+			#id.brokers == 1 and "" or "s", id.cluster_id or "?")
+	end,
 	options = {
 		brokers = { type = "string", help = "HOST:PORT,HOST:PORT of some "
 			.. "brokers; mock://N: a mock cluster of N, for demos" },

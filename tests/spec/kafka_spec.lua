@@ -59,6 +59,8 @@ describe("kafka client", function()
 		eq(id.brokers[1].controller, true)
 		eq(target:identity(), "cluster_id=" .. id.cluster_id)
 		eq(events:ping(), true)
+		eq(kafka.kind.state(events), "ok, 1 broker of cluster "
+			.. id.cluster_id)
 		ok(tostring(events):find "^events %(kafka 127")
 		eq(kafka.target(events), target)
 		raises("unknown option", events.identity, events, { tmeout = 1 })

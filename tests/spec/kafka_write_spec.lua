@@ -112,6 +112,25 @@ describe("kafka produce", function()
 			eq(#read(events, "t"), 0)
 		end))
 
+	it("takes words as at a prompt", K.mock({ t = 1 }, function(events)
+		eq((events "produce t hello key=7").offset, 0)
+		eq((events "produce topic=t value='a b'").offset, 1)
+		eq((events "produce t 12 partition=0").offset, 2)
+		local got = read(events, "t")
+		eq({ values(got), got[1].key }, { { "hello", "a b", "12" }, "7" })
+		raises("has no value, and no key", function() events "produce t" end)
+	end))
+
+	it("writes nothing to another cluster than before", K.mock({ t = 1 },
+		function(events, target)
+			events:produce { topic = "t", value = "x" }
+			target:seen("cluster_id=other", "")
+			local e = raises("changed", events.produce, events, { topic = "t",
+				value = "y" })
+			ok(e.message:find("cluster_id=other", 1, true))
+			eq(#read(events, "t"), 1)
+		end))
+
 	it("makes no topic of a mistyped name", K.on(function(events)
 		local e = raises("server", events.produce, events, { topic = "ordres",
 			value = "x" })
@@ -236,6 +255,20 @@ describe("kafka transaction", function()
 		end)
 		eq(e.code, "_FENCED")
 		ok(e.hint:find("another producer holds", 1, true))
+		comes(events, name, nil, { "b" })
+	end), { plain = true })
+
+	it("is aborted by Ctrl-C and deadlines", K.on(function(events)
+		local name = K.name "tx"
+		events:create_topic(name, { partitions = 1 })
+		raises("timeout", task.timeout, 0.6, function()
+			events:transaction(K.name "id", function(tx)
+				tx:produce(name, { "a" })
+				task.sleep(9)
+			end)
+		end)
+		-- what comes after an open transaction could not be read
+		events:produce(name, { "b" })
 		comes(events, name, nil, { "b" })
 	end), { plain = true })
 

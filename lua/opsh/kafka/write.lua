@@ -72,7 +72,8 @@ end
 -- --- the client's methods -------------------------------------------------------
 
 ---@param Client opsh.kafka.client its table of methods
-function M.install(Client)
+---@param words table<string, function> of `events "produce TOPIC VALUE"`
+function M.install(Client, words)
 	---Writes one message or many; returns when the brokers have said of each what
 	---became of it (acks=all, idempotent: none is written twice). A topic that is
 	---not there is an error, none is made. One that is not written raises, with the
@@ -87,6 +88,15 @@ function M.install(Client)
 	---@return opsh.kafka.produced
 	function Client:produce(topic, list, opts)
 		return produce(self, nil, topic, list, opts)
+	end
+
+	words.produce = function(client, args, opts)
+		opts.topic = opts.topic or args[1]
+		if opts.value == nil then opts.value = args[2] end
+		for _, name in ipairs { "value", "key" } do
+			opts[name] = opts[name] ~= nil and tostring(opts[name]) or nil
+		end
+		return client:produce(opts)
 	end
 
 	---Runs f(tx): all that it writes by tx:produce and tx:offsets counts together
