@@ -355,6 +355,7 @@ describe("breaker.recover", function()
 		local rows = recover.rows(P, view)
 		eq(rows[1].state, "breaker open")
 		eq(rows[2].state, "not reached")
+		eq(rows[2].runs, nil)
 		view.sample = { answers = false, error = "refused", dependencies = {} }
 		eq(recover.rows(P, view)[1].state, "down")
 	end)

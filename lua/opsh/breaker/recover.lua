@@ -79,7 +79,7 @@ function M.rows(p, seen)
 		end
 		rows[#rows + 1] = { what = dep.name, detail = check.detail,
 			state = not check.ok and "down" or said == false and "not reached"
-			or "up", runs = table.concat(runs, ", ") }
+			or "up", runs = #runs > 0 and table.concat(runs, ", ") or nil }
 	end
 	return rows
 end
