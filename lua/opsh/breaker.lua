@@ -349,7 +349,9 @@ function M.flow(before, after, lag_before, lag_after)
 	elseif taken == 0 then
 		return false, ("%d orders came, none was taken"):format(came)
 	end
-	local text = ("%d of %d orders taken in %.0f s"):format(taken, came,
+	-- those that came before the first look may be taken after it
+	local text = ("%s taken in %.0f s"):format(taken <= came
+		and ("%d of %d orders"):format(taken, came) or ("%d orders"):format(taken),
 		after.at - before.at)
 	if not (lag_before and lag_after) then return true, text end
 	local done = lag_after.committed - lag_before.committed
