@@ -83,7 +83,7 @@ def a_protected_environment_starts_read_only():
     s.enter("guard(cache, { verb = 'del', count = 1 })", r"read mode",
             r":write 10m REASON")
     s.enter(":write 10m", r"a reason is needed")
-    s.enter(":write 2s the cache is stale", r"write mode for 2s", then=WRITE)
+    s.enter(":write 4s the cache is stale", r"write mode for 4s", then=WRITE)
     s.prompt = WRITE
     s.enter("cache:set('x', 1)", r"done")
     # over by itself: told, in the prompt, on record

@@ -340,6 +340,15 @@ describe(":chart", function()
 	end)
 end)
 
+describe(":refresh", function()
+	it("has completion ask again", function()
+		local ctx = repl.ctx()
+		ctx.catalog = { db = { tables = { value = { "x" }, at = task.now() } } }
+		ok(ctx.run(":refresh"):find "asks the targets again")
+		eq(ctx.catalog.db.tables.stale, true)
+	end)
+end)
+
 describe(":edit", function()
 	local function editor(ctx, change)
 		ctx.lend = function(argv)

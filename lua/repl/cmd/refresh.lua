@@ -5,7 +5,7 @@ return {
 	name = "refresh",
 	summary = "what completion knows of the targets is asked again",
 	run = function(ctx)
-		if ctx.refresh then ctx.refresh() end
+		require("repl.catalog").refresh(ctx)
 		ctx.err "completion asks the targets again\n"
 	end,
 }
