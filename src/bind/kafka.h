@@ -16,18 +16,17 @@
 #include "core/loop.h"
 #include "core/op.h"
 #include "effect/effect.h"
+#include "effect/keywords.h"
 
 #define KAFKA_CLIENT "opsh.kafka.client"
 
 #define KAFKA_FRESH 2.0		/* seconds that an identity counts as read */
-#define KAFKA_PROPERTIES 64
 #define KAFKA_MOCK "test.mock.num.brokers"
 
 /* --- options (kafka_options.c) ----------------------------------------------- */
 struct kafka_options {		/* librdkafka's properties, as opsh.kafka made
 				   them of a target's options */
-	char *key[KAFKA_PROPERTIES], *value[KAFKA_PROPERTIES];	/* owned */
-	int n;
+	struct keywords properties;	/* owned */
 	int mock;		/* brokers of a mock cluster; 0: real ones */
 	double timeout, connect_timeout;
 };

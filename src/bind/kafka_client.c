@@ -92,12 +92,11 @@ static int l_client_tostring(lua_State *L)
 
 static void find_brokers(struct kafka_client *kc)
 {
-	int i;
+	const char *list = keywords_get(&kc->o.properties,
+					"bootstrap.servers");
 
-	for (i = 0; i < kc->o.n; i++)
-		if (!strcmp(kc->o.key[i], "bootstrap.servers"))
-			snprintf(kc->brokers, sizeof kc->brokers, "%s",
-				 kc->o.value[i]);
+	if (list)
+		snprintf(kc->brokers, sizeof kc->brokers, "%s", list);
 	if (kc->o.mock)
 		snprintf(kc->brokers, sizeof kc->brokers, "mock://%d",
 			 kc->o.mock);

@@ -10,9 +10,6 @@
 #include <string.h>
 
 #include "core/lx.h"
-#include "core/mem.h"
-#include "effect/redact.h"
-#include "effect/secret.h"
 
 #define MAX_MOCK 16
 
@@ -26,29 +23,6 @@ static double seconds(lua_State *L, int arg, const char *name, double def)
 	return v;
 }
 
-/* One property: a string or a secret, on top. */
-static void read_property(lua_State *L, struct kafka_options *o)
-{
-	const char *key, *s;
-	size_t len;
-
-	if (o->n >= KAFKA_PROPERTIES)
-		err_raisef(L, ERR_CONFIG, "", "too many properties");
-	key = lx_checkcstr(L, -2);
-	s = secret_get(L, -1, &len);
-	if (s && redact_add(s, len) < 0)
-		kafka_no_memory(L);
-	if (!s)
-		s = luaL_checklstring(L, -1, &len);
-	if (strlen(s) != len)
-		err_raisef(L, ERR_CONFIG, "", "'%s' has a NUL byte", key);
-	o->key[o->n] = mem_strdup(key);
-	o->value[o->n] = mem_strdup(s);
-	o->n++;
-	if (!o->key[o->n - 1] || !o->value[o->n - 1])
-		kafka_no_memory(L);
-}
-
 void kafka_options_read(lua_State *L, int arg, struct kafka_options *o)
 {
 	static const char *const names[] = {
@@ -59,14 +33,7 @@ void kafka_options_read(lua_State *L, int arg, struct kafka_options *o)
 	struct err e;
 
 	lx_opt_begin(L, arg, names);
-	if (lua_getfield(L, arg, "properties") == LUA_TTABLE) {
-		lua_pushnil(L);
-		while (lua_next(L, -2)) {
-			read_property(L, o);
-			lua_pop(L, 1);
-		}
-	}
-	lua_pop(L, 1);
+	keywords_read(L, arg, "properties", &o->properties);
 	n = lx_opt_int(L, arg, "mock", 0);
 	if (n < 0 || n > MAX_MOCK)
 		err_raisef(L, ERR_CONFIG, "", "a mock cluster has 1 to %d "
@@ -82,15 +49,7 @@ void kafka_options_read(lua_State *L, int arg, struct kafka_options *o)
 
 void kafka_options_release(struct kafka_options *o)
 {
-	int i;
-
-	for (i = 0; i < o->n; i++) {
-		if (o->value[i])
-			mem_wipe(o->value[i], strlen(o->value[i]));
-		mem_free(o->key[i]);
-		mem_free(o->value[i]);
-	}
-	memset(o, 0, sizeof *o);
+	keywords_release(&o->properties);
 }
 
 /* What no target may be without; a target's own `conf` can't change it. */
@@ -157,13 +116,13 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_options *o,
 
 	if (set_all(conf, preset, e) < 0)
 		goto fail;
-	for (i = 0; i < o->n; i++) {
-		if (is_fixed(o->key[i])) {
+	for (i = 0; i < o->properties.n; i++) {
+		if (is_fixed(o->properties.key[i])) {
 			err_set(e, ERR_CONFIG, "", "the property '%s' can't be "
-				"set: opsh decides about it", o->key[i]);
+				"set: opsh decides about it", o->properties.key[i]);
 			goto fail;
 		}
-		if (set(conf, o->key[i], o->value[i], e) < 0)
+		if (set(conf, o->properties.key[i], o->properties.value[i], e) < 0)
 			goto fail;
 	}
 	if (set_all(conf, fixed, e) < 0 || set_all(conf, more, e) < 0)

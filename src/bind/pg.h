@@ -15,6 +15,7 @@
 #include "core/loop.h"
 #include "core/op.h"
 #include "effect/effect.h"
+#include "effect/keywords.h"
 
 #define PG_CLIENT "opsh.pg.client"
 #define PG_ROWS "opsh.pg.rows"
@@ -35,16 +36,13 @@ struct pg_conn;
 struct pg_call;
 
 /* --- options: as given, owned by the client ------------------------------ */
-#define PG_KEYWORDS 48
-
 struct pg_host {
 	char *host, *port;	/* owned; host of a socket's folder begins with
 				   '/' or '@'; port may be "" */
 };
 
 struct pg_options {
-	char *key[PG_KEYWORDS], *value[PG_KEYWORDS];	/* owned */
-	int n;
+	struct keywords words;	/* owned */
 	struct pg_host *hosts;	/* owned; none: libpq's default */
 	int n_hosts;
 	double timeout, connect_timeout;

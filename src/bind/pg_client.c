@@ -339,12 +339,9 @@ static int l_client_tostring(lua_State *L)
 
 static int is_console(const struct pg_options *o)
 {
-	int i;
+	const char *name = keywords_get(&o->words, "dbname");
 
-	for (i = 0; i < o->n; i++)
-		if (!strcmp(o->key[i], "dbname"))
-			return !strcmp(o->value[i], "pgbouncer");
-	return 0;
+	return name && !strcmp(name, "pgbouncer");
 }
 
 /* connect(target, options) -> client; connects when first used */
@@ -405,12 +402,9 @@ static int l_keyword(lua_State *L)
 {
 	struct pg_client *pc = luaL_checkudata(L, 1, PG_CLIENT);
 	const char *name = lx_checkcstr(L, 2);
-	int i;
 
-	lua_pushnil(L);
-	for (i = 0; i < pc->o.n; i++)
-		if (!strcmp(pc->o.key[i], name) && !strstr(name, "password"))
-			lua_pushstring(L, pc->o.value[i]);
+	lua_pushstring(L, strstr(name, "password") ? NULL :
+		       keywords_get(&pc->o.words, name));
 	return 1;
 }
 

@@ -174,13 +174,13 @@ static void make_lists(struct pg_conn *c, struct lists *l)
 
 static PGconn *start(struct pg_conn *c, struct lists *l)
 {
-	const char *key[PG_KEYWORDS + 8], *value[PG_KEYWORDS + 8];
+	const char *key[KEYWORDS_MAX + 8], *value[KEYWORDS_MAX + 8];
 	struct pg_options *o = &c->pc->o;
 	int i, n = 0;
 
-	for (i = 0; i < o->n; i++, n++) {
-		key[n] = o->key[i];
-		value[n] = o->value[i];
+	for (i = 0; i < o->words.n; i++, n++) {
+		key[n] = o->words.key[i];
+		value[n] = o->words.value[i];
 	}
 	if (l->n) {
 		key[n] = "host", value[n++] = l->host.data;

@@ -10,8 +10,6 @@
 
 #include "core/lx.h"
 #include "core/mem.h"
-#include "effect/redact.h"
-#include "effect/secret.h"
 
 static void no_memory(lua_State *L)
 {
@@ -66,29 +64,6 @@ static void read_hosts(lua_State *L, int arg, struct pg_options *o)
 	lua_pop(L, 1);
 }
 
-/* One keyword: a string or a secret, on top. */
-static void read_keyword(lua_State *L, struct pg_options *o)
-{
-	const char *key, *s;
-	size_t len;
-
-	if (o->n >= PG_KEYWORDS)
-		err_raisef(L, ERR_CONFIG, "", "too many connection keywords");
-	key = luaL_checkstring(L, -2);
-	s = secret_get(L, -1, &len);
-	if (s && redact_add(s, len) < 0)
-		no_memory(L);
-	if (!s)
-		s = luaL_checklstring(L, -1, &len);
-	if (strlen(s) != len)
-		err_raisef(L, ERR_CONFIG, "", "'%s' has a NUL byte", key);
-	o->key[o->n] = mem_strdup(key);
-	o->value[o->n] = mem_strdup(s);
-	o->n++;
-	if (!o->key[o->n - 1] || !o->value[o->n - 1])
-		no_memory(L);
-}
-
 void pg_options_read(lua_State *L, int arg, struct pg_options *o)
 {
 	static const char *const names[] = {
@@ -100,14 +75,7 @@ void pg_options_read(lua_State *L, int arg, struct pg_options *o)
 	luaL_checktype(L, arg, LUA_TTABLE);
 	lx_opt_begin(L, arg, names);
 	read_hosts(L, arg, o);
-	if (lua_getfield(L, arg, "keywords") == LUA_TTABLE) {
-		lua_pushnil(L);
-		while (lua_next(L, -2)) {
-			read_keyword(L, o);
-			lua_pop(L, 1);
-		}
-	}
-	lua_pop(L, 1);
+	keywords_read(L, arg, "keywords", &o->words);
 	o->timeout = seconds(L, arg, "timeout", 60);
 	o->connect_timeout = seconds(L, arg, "connect_timeout", 10);
 	o->max = lx_opt_int(L, arg, "max", PG_MAX_BYTES);
@@ -123,12 +91,7 @@ void pg_options_release(struct pg_options *o)
 {
 	int i;
 
-	for (i = 0; i < o->n; i++) {
-		if (o->value[i])
-			mem_wipe(o->value[i], strlen(o->value[i]));
-		mem_free(o->key[i]);
-		mem_free(o->value[i]);
-	}
+	keywords_release(&o->words);
 	for (i = 0; i < o->n_hosts; i++) {
 		mem_free(o->hosts[i].host);
 		mem_free(o->hosts[i].port);
