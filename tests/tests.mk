@@ -8,7 +8,7 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
 UNIT_MORE_test_resp := $(B)/src/bind/resp.o $(B)/src/bind/resp_lua.o
 UNIT_MORE_test_pg_sql := $(patsubst %.c,$(B)/%.o,$(wildcard src/bind/pg_sql*.c))
 UNIT_LIBS_test_pg_sql := -l:libpg_query.a
-UNIT_MORE_test_session := $(B)/src/repl/place.o
+UNIT_MORE_test_session := $(B)/src/repl/place.o $(B)/src/repl/keys.o
 UNIT_MORE := $(UNIT_MORE_test_resp) $(UNIT_MORE_test_pg_sql) \
 	$(UNIT_MORE_test_session)
 unit: $(UNIT_BINS)
@@ -32,7 +32,7 @@ FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -DOPSH_TEST -DOPSH_VERSION='"$(VERSION)"' \
 	-fno-sanitize-recover=all -Isrc $(LUA_CFLAGS) $(PQ_CFLAGS)
 FUZZ_LIB_SRCS := $(filter-out src/main.c,$(EXE_SRCS)) src/bind/resp.c \
 	src/bind/resp_lua.c $(call bind_srcs,json) $(call bind_srcs,http) \
-	$(call bind_srcs,pg) $(call bind_srcs,kafka)
+	$(call bind_srcs,pg) $(call bind_srcs,kafka) src/repl/keys.c
 FUZZ_OBJS := $(FUZZ_LIB_SRCS:%.c=$(FUZZ_B)/%.o) $(FUZZ_B)/embedded.o
 fuzz: $(FUZZ_BINS)
 $(FUZZ_B)/%.o: %.c

@@ -272,7 +272,7 @@ static void on_cut(void *arg)
 	line.timer = NULL;
 	if (!line.event || !line.open)
 		return;
-	len = tty_rest(&data);
+	len = keys_rest(tty_keys(), &data);
 	line.came = LINE_NONE;
 	feed_keys(data, len);
 	feed();
@@ -283,13 +283,13 @@ static void feed(void)
 {
 	const char *data;
 	size_t len;
-	enum tty_piece piece;
+	enum keys_piece piece;
 
 	while (line.open && !line.came &&
-	       (piece = tty_next(&data, &len)) != TTY_NONE) {
-		if (piece == TTY_KEYS && len == 1 && *data & 0x80)
+	       (piece = keys_next(tty_keys(), &data, &len)) != KEYS_NONE) {
+		if (piece == KEYS_TYPED && len == 1 && *data & 0x80)
 			insert_byte(*data);
-		else if (piece == TTY_KEYS)
+		else if (piece == KEYS_TYPED)
 			feed_keys(data, len);
 		else
 			insert_paste(data, len);
@@ -297,8 +297,8 @@ static void feed(void)
 	fflush(line.out);
 	if (line.came)
 		tell(line.came);
-	else if (tty_cut() && !line.timer)
-		line.timer = loop_timer_new(TTY_KEY_WAIT, 0, on_cut, NULL);
+	else if (keys_cut(tty_keys()) && !line.timer)
+		line.timer = loop_timer_new(KEYS_WAIT, 0, on_cut, NULL);
 }
 
 static void on_readable(void *arg, int events, int status)

@@ -153,3 +153,39 @@ describe("repl.lex", function()
 		end
 	end)
 end)
+
+-- Words of Lua in any order, which random bytes seldom are.
+local WORDS = { "local", "x", "y", "=", "1", "function", "end", "(", ")", "{", "}",
+	",", ";", "do", "if", "then", "else", "for", "in", "while", "repeat", "until",
+	"return", "<const>", "<close>", "'a'", "[[", "]]", "[==[ ]] ]==]", "--", "--[[",
+	"\n", ".", ":", "..", "+", "not", "f(x)", "'", "goto", "::l::", "local function",
+	"local x", "local x =" }
+
+local function speak(random, n)
+	local out = {}
+	for k = 1, n do out[k] = WORDS[random(#WORDS)] end
+	return table.concat(out, " ")
+end
+
+describe("texts of Lua's words", function()
+	it("stay Lua, line by line, when their locals are lifted", function()
+		local seed, lua = 11, 0
+		local function random(n)
+			seed = (seed * 1103515245 + 12345) & 0x7fffffff
+			return (seed >> 8) % n + 1
+		end
+		local function lines(text) return select(2, text:gsub("\n", "")) end
+		for n = 1, 10000 do
+			local text = speak(random, n % 12 + 1)
+			local lifted = chunk.lift(text)
+			eq(lines(lifted), lines(text), text)
+			if load(text, "=x", "t", {}) then
+				lua = lua + 1
+				ok(load(lifted, "=x", "t", {}), text)
+			end
+			local run, why = chunk.compile(text, "=entry", {})
+			ok(run or type(why) == "string" and why ~= "", text)
+		end
+		ok(lua > 300, lua)
+	end, { plain = true })
+end)

@@ -1,7 +1,7 @@
 /*
- * sig and place: whose SIGINT is in a session, what many of them do, and where
- * the cursor of an edited line is. Each test that sends signals is a process of
- * its own, as the handlers count for its whole life.
+ * sig, keys and place: whose SIGINT is in a session, what many of them do; keys
+ * and pastes cut anywhere; where the cursor of an edited line is. Each test that
+ * sends signals is a process of its own, as the handlers count for its whole life.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +17,7 @@
 #include "core/loop.h"
 #include "core/sig.h"
 #include "core/task.h"
+#include "repl/keys.h"
 #include "repl/place.h"
 
 static int ints, sizes;
@@ -184,6 +185,84 @@ static void rows_are_the_terminals(void **state)
 	assert_int_equal(row("", "", 0), 0);
 }
 
+/* What comes of these bytes when they arrive in pieces of `size`: keys between
+ * <>, pastes between [], `+` where more is waited for at the end. */
+static const char *cut(const char *bytes, size_t len, size_t size)
+{
+	static char out[512];
+	struct keys k = KEYS_INIT;
+	enum keys_piece piece;
+	const char *data;
+	size_t at, n, o = 0;
+
+	for (at = 0; at < len; at += size) {
+		keys_add(&k, bytes + at, size < len - at ? size : len - at);
+		while ((piece = keys_next(&k, &data, &n)) != KEYS_NONE) {
+			out[o++] = piece == KEYS_TYPED ? '<' : '[';
+			memcpy(out + o, data, n);
+			o += n;
+			out[o++] = piece == KEYS_TYPED ? '>' : ']';
+		}
+	}
+	if (keys_cut(&k))
+		out[o++] = '+';
+	out[o] = '\0';
+	keys_release(&k);
+	return out;
+}
+
+#define BEGIN "\x1b[200~"
+#define END "\x1b[201~"
+
+static void keys_come_whole(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "ab", "<a><b>" },
+		{ "\xe6\x97\xa5x", "<\xe6\x97\xa5><x>" },
+		{ "\x1b[A\x1bOP\x1b[1;5Cx", "<\x1b[A><\x1bOP><\x1b[1;5C><x>" },
+		{ "\x1b" "bx", "<\x1b><b><x>" },
+		{ "x\x1b", "<x>+" }, { "x\x1b[1", "<x>+" }, { "\xe6\x97", "+" },
+		{ "\xff\xc3'", "<\xff><\xc3><'>" },
+		{ "\xed\xa0\x80", "<\xed><\xa0><\x80>" },	/* a surrogate */
+		{ BEGIN "a\tb\nc" END "d", "[a\tb\nc]<d>" },
+		{ BEGIN "a\r\nb\rc\n\nd" END, "[a\nb\nc\n\nd]" },
+		{ BEGIN END BEGIN "x\x1b[20y" END, "[][x\x1b[20y]" },
+		{ BEGIN "never", "" },
+	};
+	size_t i, size;
+
+	(void)state;
+	for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+		for (size = 1; size < 20; size++)
+			assert_string_equal(cut(rows[i][0], strlen(rows[i][0]),
+						size), rows[i][1]);
+	assert_string_equal(cut(BEGIN "a\0b" END, 15, 4), "[ab]");
+}
+
+static void the_rest_of_a_key_is_taken_as_it_is(void **state)
+{
+	struct keys k = KEYS_INIT;
+	const char *data;
+	size_t n;
+
+	(void)state;
+	keys_add(&k, "\x1b", 1);
+	assert_int_equal(keys_next(&k, &data, &n), KEYS_NONE);
+	assert_true(keys_cut(&k));
+	assert_int_equal(keys_rest(&k, &data), 1);
+	assert_int_equal(data[0], 0x1b);
+	assert_false(keys_cut(&k));
+	keys_add(&k, "x", 1);
+	assert_int_equal(keys_next(&k, &data, &n), KEYS_TYPED);
+	keys_add(&k, BEGIN "x", 7);
+	assert_int_equal(keys_next(&k, &data, &n), KEYS_NONE);
+	assert_false(keys_cut(&k));		/* a paste is waited for */
+	keys_clear(&k);
+	keys_add(&k, "y", 1);
+	assert_int_equal(keys_next(&k, &data, &n), KEYS_TYPED);
+	keys_release(&k);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -192,6 +271,8 @@ int main(void)
 		cmocka_unit_test(sizes_are_told_on_the_loop),
 		cmocka_unit_test(nobody_is_in_the_foreground),
 		cmocka_unit_test(rows_are_the_terminals),
+		cmocka_unit_test(keys_come_whole),
+		cmocka_unit_test(the_rest_of_a_key_is_taken_as_it_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
