@@ -136,7 +136,14 @@ end
 ---@return table target
 function targets.parse(text)
 	local list = require "run.targets"
-	return list.add(list.empty(), text, { secret = require "opsh.secret" })
+	local ok, e = pcall(list.add, list.empty(), text,
+		{ secret = require "opsh.secret" })
+	if ok then return e end
+	-- it speaks of the option that adds a target
+	if fail.is(e) and e.kind == "usage" then
+		fail.usage("%s", (e.message:gsub("^%-%-target:? ", ":connect: ")))
+	end
+	error(e, 0)
 end
 
 ---Adds a target, or puts one in the place of another. password: what was typed.

@@ -122,7 +122,7 @@ describe(":connect", function()
 			ok(entry(ctx, "return other:identity().db") == 3
 				or session.objects[session.clients.other]:identity():find "db=3")
 			raises("target name 'Other'", ctx.run, ":connect Other=redis://x")
-			raises("usage", ctx.run, ":connect x=nothing://y")
+			raises(":connect: cannot read URL", ctx.run, ":connect x=nothing://y")
 		end)
 	end)
 	it("asks for a password without echo, and keeps it to itself", function()

@@ -18,7 +18,11 @@ end
 
 local function read_time(text)
 	local seconds = params.duration(text)
-	if not seconds or seconds <= 0 then
+	if tonumber(text) then
+		fail.raise { kind = "usage", message = (":write: %s of what? such as "
+			.. "'%sm' or '%ss'"):format(text, text, text),
+			hint = ":write 10m REASON" }
+	elseif not seconds or seconds <= 0 then
 		fail.raise { kind = "usage", message = (":write: expected how long, such "
 			.. "as '10m', got '%s'"):format(text),
 			hint = ":write 10m REASON" }
