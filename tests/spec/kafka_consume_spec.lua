@@ -104,8 +104,8 @@ describe("kafka consume", function()
 
 	it("begins where a group has committed", K.on(function(events)
 		local group = K.name "group"
-		ckafka.set_offsets(events, group, {
-			{ topic = filled(events), partition = 0, offset = 8 } })
+		events:commit(group, { { topic = filled(events), partition = 0,
+			offset = 8 } }, { create = true })
 		eq(offsets(events:consume { topic = filled(events), group = group,
 			partition = 0 }), "0:8 0:9")
 		local list = events:consume { topic = filled(events), group = group }
