@@ -399,6 +399,9 @@ static int push_failure(lua_State *L, struct produce *c)
 		t->done, t->failed, t->unknown, first.message);
 	e.phase = first.phase;
 	snprintf(e.hint, sizeof e.hint, "%s", first.hint);
+	if (c->tx && e.kind == ERR_BUSY)
+		snprintf(e.hint, sizeof e.hint, "another producer holds the "
+			 "transactional id '%s' now", c->tx->id);
 	describe_end(c, &e);
 	effect_end(&c->effect, e.outcome, t->done, -1, &e);
 	err_push(L, &e);

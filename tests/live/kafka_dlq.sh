@@ -87,18 +87,31 @@ once() {
 	)" "odd (), missing (), $(($2 / 100 + $2 / 101 - $2 / 10100)) parked"
 }
 
+# The end of what stands in the topic `killed`.
+high() {
+	timeout -k 1 20 "$opsh" --target "$target" -e 'local n = 0
+		for _, row in ipairs(events:watermarks "killed") do n = n + row.high end
+		print(n)'
+}
+
+grown() {
+	[ "$(high)" -gt "$1" ]
+}
+
 # --- killed --------------------------------------------------------------------------
 killed() {
-	local n pid hit=0 batch=5
+	local n pid hit=0 batch=5 before
 	[ "$kills" -le 5 ] || batch=2
 	fill killed "$letters"
 	for ((n = 0; n < kills; n++)); do
+		before=$(high)
 		"$opsh" --target "$target" run kafka/dlq-replay topic=killed-dlq \
 			parked=killed-parked settle=0 batch=$batch --approve events \
 			</dev/null >"$out" 2>"$err" &
 		pid=$!
 		t_reap "$pid"
-		sleep "$(awk -v r=$RANDOM 'BEGIN { print 0.7 + r / 32768 * 1.1 }')"
+		t_within 20 grown "$before" || t_fail 'it works' "$(cat "$err")"
+		sleep "$(awk -v r=$RANDOM 'BEGIN { print r / 32768 * 0.6 }')"
 		if kill -KILL "$pid" 2>/dev/null; then
 			hit=$((hit + 1))
 		else
@@ -139,7 +152,7 @@ two() {
 	code=$?
 	t_is 'the first one is fenced off: exit 11' "$code" 11
 	t_match '... and says so' "$(cat "$t_tmp/first")" \
-		'*busy*another producer holds the transactional id now*'
+		"*busy*producer holds the transactional id 'opsh-replay-two-dlq' now*"
 	once two 1000
 }
 
