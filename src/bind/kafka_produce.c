@@ -1,8 +1,8 @@
 /*
  * kafka_produce: writing a list of messages: checked as a whole, handed to
- * librdkafka as fast as its queue takes them, awaited until each has its report. A
- * deadline or Ctrl-C gives up what is left, and says how many were written, not
- * written, or are unknown. The producers are kafka_producer.c's.
+ * librdkafka as fast as its queue takes them, awaited until each has its report,
+ * told with counts: written, not written, unknown. The producers are
+ * kafka_producer.c's, waiting and giving up kafka_reports.c's.
  */
 #include "bind/kafka_producer.h"
 
@@ -17,49 +17,16 @@
 #define OUT_MAX 100000		/* messages in flight, and bytes */
 #define BYTES_MAX (32LL << 20)
 #define BATCH 1000		/* strings that are handed over at once */
-#define GRACE 0.3		/* seconds for the reports of what was given up */
-
-struct produce {
-	struct op op;			/* never parked itself */
-	struct kafka_client *kc;	/* borrowed: argument 1 */
-	struct kafka_producer *p;	/* owned while it works; of tx: borrowed */
-	struct kafka_tx *tx;		/* borrowed: argument 5; NULL none */
-	struct kafka_topic topic;
-	rd_kafka_topic_t *rkt;		/* owned */
-	rd_kafka_message_t *batch;	/* owned: BATCH of them */
-	struct kafka_draft m;		/* its headers are owned */
-	struct effect effect;
-	struct buf request;		/* owned */
-	double timeout, until;
-	int32_t partition;
-	lua_Integer n, next;		/* messages; the next to be sent, from 1 */
-	long long total;		/* bytes */
-	int met, begun, over, keep, single;
-};
 
 /* --- its life ---------------------------------------------------------------------- */
-static void end_producer(struct produce *c)
-{
-	if (c->rkt)
-		rd_kafka_topic_destroy(c->rkt);
-	c->rkt = NULL;
-	if (c->p && (c->p->out || c->over))
-		c->p->spoiled = 1;
-	if (c->p && c->tx)
-		kafka_producer_free(c->p);
-	else if (c->p)
-		kafka_producer_give(c->kc, c->p);
-	c->p = NULL;
-}
-
 static void produce_release(struct op *op)
 {
-	struct produce *c = (struct produce *)op;
+	struct kafka_produce *c = (struct kafka_produce *)op;
 
 	if (c->m.headers)
 		rd_kafka_headers_destroy(c->m.headers);
 	effect_abandon(&c->effect);
-	end_producer(c);
+	kafka_produce_end(c);
 	mem_free(c->batch);
 	buf_release(&c->request);
 }
@@ -67,169 +34,6 @@ static void produce_release(struct op *op)
 static const struct op_class produce_class = {
 	"kafka produce", NULL, NULL, produce_release
 };
-
-/* --- waiting for reports --------------------------------------------------------------- */
-struct wait {
-	struct op op;
-	struct produce *c;		/* borrowed: on the waiting frame */
-	struct kafka_producer *p;	/* held */
-	struct loop_timer *grace;	/* owned */
-	struct err why;			/* of a cancel; kind NONE: a deadline */
-	int stopped;
-};
-
-/* Counts what is left without a word. */
-static void close_counts(struct produce *c)
-{
-	struct kafka_tally *t = &c->p->tally;
-
-	c->over = 1;
-	t->unknown += c->p->out;
-	if (c->p->out && t->first.kind == ERR_NONE)
-		kafka_error_set(&t->first, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
-				NULL);
-	c->p->out = 0;
-	c->p->bytes = 0;
-	c->p->spoiled = 1;
-	c->p->h->event = NULL;
-	if (c->next <= c->n)
-		kafka_tally_fail(t, RD_KAFKA_RESP_ERR__MSG_TIMED_OUT,
-				 c->n - c->next + 1);
-	c->next = c->n + 1;
-}
-
-/* Of a transaction nothing counts that is not committed. */
-static enum outcome outcome_of(const struct produce *c)
-{
-	const struct kafka_tally *t = &c->p->tally;
-
-	return t->unknown && !c->tx ? OUTCOME_UNKNOWN :
-		t->failed || t->unknown ? OUTCOME_FAILED :
-		OUTCOME_DONE;
-}
-
-static void describe_end(const struct produce *c, struct err *e)
-{
-	e->outcome = outcome_of(c);
-	snprintf(e->target, sizeof e->target, "%s", c->kc->target->name);
-	snprintf(e->op, sizeof e->op, "%s", "produce");
-}
-
-/* What was given up is counted now. */
-static void wait_finish(struct wait *w)
-{
-	struct produce *c = w->c;
-	const struct kafka_tally *t;
-	struct op *op = &w->op;
-
-	if (!op->slot || !c->p)
-		return;		/* Lua has dropped the call */
-	t = &c->p->tally;
-	close_counts(c);
-	if (c->tx)
-		c->tx->failed = 1;
-	if (w->why.kind != ERR_NONE) {
-		op->err = w->why;
-		snprintf(op->err.message, sizeof op->err.message, "produce to "
-			 "'%.200s' was stopped: %lld done, %lld failed, %lld "
-			 "unknown", c->topic.name, t->done, t->failed,
-			 t->unknown);
-		describe_end(c, &op->err);
-		effect_end(&c->effect, op->err.outcome, t->done, -1, &op->err);
-		end_producer(c);
-	}
-}
-
-static void wait_told(struct op *op)
-{
-	struct wait *w = (struct wait *)op;
-
-	if (w->stopped)
-		wait_finish(w);
-	op_done(op);
-}
-
-static void on_grace(void *arg)
-{
-	wait_told(arg);
-}
-
-static enum op_answer wait_cancel(struct op *op)
-{
-	struct wait *w = (struct wait *)op;
-
-	if (!op->slot) {		/* dropped by Lua, the call as well */
-		if (w->p->wait == op)
-			w->p->wait = NULL;
-		return OP_NOW;
-	}
-	w->stopped = 1;
-	if (op->cancelled || op->err.kind != ERR_TIMEOUT)
-		w->why = op->err;
-	else
-		op->err.kind = ERR_NONE;	/* the call tells, with counts */
-	kafka_producer_purge(w->p);
-	w->grace = loop_timer_new(w->p->out ? GRACE : 0, 0, on_grace, w);
-	if (w->grace)
-		return OP_LATER;
-	wait_finish(w);
-	return OP_NOW;
-}
-
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
-static void wait_release(struct op *op)
-{
-	struct wait *w = (struct wait *)op;
-
-	if (w->p && w->p->wait == op)
-		w->p->wait = NULL;
-	kafka_producer_free(w->p);
-	loop_timer_free(w->grace);
-}
-
-static const struct op_class wait_class = {
-	"kafka delivery reports", wait_cancel, wait_push, wait_release
-};
-
-/* (produce, low, low bytes) Parks until no more than that is in flight. */
-static int l_wait(lua_State *L)
-{
-	struct produce *c = lua_touserdata(L, 1);
-	struct wait *w = (struct wait *)op_new(L, &wait_class, sizeof *w);
-	double left = c->until - loop_now();
-
-	w->c = c;
-	c->p->low = lua_tointeger(L, 2);
-	c->p->low_bytes = lua_tointeger(L, 3);
-	if (c->p->out <= c->p->low && c->p->bytes <= c->p->low_bytes)
-		return 0;
-	w->p = c->p;
-	w->p->held++;
-	c->p->wait = &w->op;
-	c->p->told = wait_told;
-	op_start(&w->op);
-	op_deadline(&w->op, left > 0 ? left : 0);
-	return op_park(L, &w->op);
-}
-
-static int produce_k(lua_State *L, int status, lua_KContext ctx);
-
-static void await(lua_State *L, struct produce *c, long long low,
-		  long long low_bytes)
-{
-	luaL_checkstack(L, 6, NULL);
-	lua_pushcfunction(L, l_wait);
-	lua_pushlightuserdata(L, c);
-	lua_pushinteger(L, low);
-	lua_pushinteger(L, low_bytes);
-	lua_callk(L, 3, 0, (lua_KContext)c, produce_k);
-}
 
 /* --- handing over ------------------------------------------------------------------------ */
 static int is_full(const struct kafka_producer *p)
@@ -240,7 +44,7 @@ static int is_full(const struct kafka_producer *p)
 /* Where the next batch of messages without a key goes: each to one partition, in
  * turn, is a third of the work of one by one. The library chooses while a partition
  * has no leader. */
-static int32_t choose(const struct produce *c)
+static int32_t choose(const struct kafka_produce *c)
 {
 	static unsigned turn;
 
@@ -252,7 +56,7 @@ static int32_t choose(const struct produce *c)
 }
 
 /* From c->next on, as long as they are strings. The list is at 3. */
-static void send_strings(lua_State *L, struct produce *c)
+static void send_strings(lua_State *L, struct kafka_produce *c)
 {
 	int top = lua_gettop(L), n = 0, i;
 	long long bytes = 0;
@@ -287,7 +91,7 @@ static void send_strings(lua_State *L, struct produce *c)
 }
 
 /* One of any shape, at the top. */
-static void send_one(lua_State *L, struct produce *c)
+static void send_one(lua_State *L, struct kafka_produce *c)
 {
 	struct kafka_draft *m = &c->m;
 	rd_kafka_error_t *error;
@@ -329,7 +133,7 @@ static void send_one(lua_State *L, struct produce *c)
 	lua_pop(L, 2);
 }
 
-static void send_some(lua_State *L, struct produce *c)
+static void send_some(lua_State *L, struct kafka_produce *c)
 {
 	while (c->next <= c->n && !is_full(c->p)) {
 		if (lua_rawgeti(L, 3, c->next) == LUA_TSTRING) {
@@ -350,7 +154,7 @@ static void set_count(lua_State *L, const char *name, long long v)
 }
 
 /* The counts, into the table on top. */
-static void set_counts(lua_State *L, struct produce *c)
+static void set_counts(lua_State *L, struct kafka_produce *c)
 {
 	const struct kafka_tally *t = &c->p->tally;
 	int i;
@@ -380,7 +184,7 @@ static void set_counts(lua_State *L, struct produce *c)
 }
 
 /* What is to be raised, with the counts as its fields. */
-static int push_failure(lua_State *L, struct produce *c)
+static int push_failure(lua_State *L, struct kafka_produce *c)
 {
 	const struct kafka_tally *t = &c->p->tally;
 	struct err e = t->first, first = t->first;
@@ -402,18 +206,18 @@ static int push_failure(lua_State *L, struct produce *c)
 	if (c->tx && e.kind == ERR_BUSY)
 		snprintf(e.hint, sizeof e.hint, "another producer holds the "
 			 "transactional id '%s' now", c->tx->id);
-	describe_end(c, &e);
+	kafka_produce_name(c, &e);
 	effect_end(&c->effect, e.outcome, t->done, -1, &e);
 	err_push(L, &e);
 	set_counts(L, c);
-	end_producer(c);
+	kafka_produce_end(c);
 	return lua_error(L);
 }
 
-static int finish(lua_State *L, struct produce *c)
+static int finish(lua_State *L, struct kafka_produce *c)
 {
 	const struct kafka_tally *t = &c->p->tally;
-	enum outcome outcome = outcome_of(c);
+	enum outcome outcome = kafka_produce_outcome(c);
 
 	if (c->tx && outcome != OUTCOME_DONE)
 		c->tx->failed = 1;
@@ -426,12 +230,12 @@ static int finish(lua_State *L, struct produce *c)
 	lua_setfield(L, -2, "ok");
 	effect_end(&c->effect, outcome, t->done, c->total,
 		   outcome == OUTCOME_DONE ? NULL : &t->first);
-	end_producer(c);
+	kafka_produce_end(c);
 	return effect_push_result(L, -1, 1);
 }
 
 /* --- the stages ---------------------------------------------------------------------------- */
-static void check_all(lua_State *L, struct produce *c)
+static void check_all(lua_State *L, struct kafka_produce *c)
 {
 	lua_Integer i;
 
@@ -448,7 +252,7 @@ static void check_all(lua_State *L, struct produce *c)
 }
 
 /* For the record: one message itself, of several the sum. */
-static void describe(lua_State *L, struct produce *c)
+static void describe(lua_State *L, struct kafka_produce *c)
 {
 	const char *s;
 	size_t len;
@@ -483,7 +287,7 @@ static void describe(lua_State *L, struct produce *c)
 }
 
 /* 0: withheld, its stand-in is pushed. */
-static int begin(lua_State *L, struct produce *c)
+static int begin(lua_State *L, struct kafka_produce *c)
 {
 	struct effect_call what;
 	struct err e;
@@ -528,7 +332,7 @@ static int begin(lua_State *L, struct produce *c)
 
 static int produce_k(lua_State *L, int status, lua_KContext ctx)
 {
-	struct produce *c = (struct produce *)ctx;
+	struct kafka_produce *c = (struct kafka_produce *)ctx;
 
 	(void)status;
 	while (!c->begun) {
@@ -546,9 +350,10 @@ static int produce_k(lua_State *L, int status, lua_KContext ctx)
 	while (!c->over) {
 		send_some(L, c);
 		if (c->next <= c->n)
-			await(L, c, OUT_MAX / 2, BYTES_MAX / 2);
+			kafka_produce_await(L, c, OUT_MAX / 2, BYTES_MAX / 2,
+					    produce_k);
 		else if (c->p->out)
-			await(L, c, 0, 0);
+			kafka_produce_await(L, c, 0, 0, produce_k);
 		else
 			break;
 	}
@@ -565,7 +370,7 @@ static int l_produce(lua_State *L)
 	struct kafka_client *kc = kafka_check(L, 1);
 	const char *topic = lx_checkcstr(L, 2), *errors;
 	struct kafka_tx *tx = NULL;
-	struct produce *c;
+	struct kafka_produce *c;
 
 	luaL_checktype(L, 3, LUA_TTABLE);
 	lua_settop(L, 5);
@@ -574,7 +379,7 @@ static int l_produce(lua_State *L)
 	lx_opt_begin(L, 4, names);
 	luaL_argcheck(L, *topic && strlen(topic) < sizeof c->topic.name, 2,
 		      "a topic's name has 1 to 249 letters");
-	c = (struct produce *)op_new(L, &produce_class, sizeof *c);
+	c = (struct kafka_produce *)op_new(L, &produce_class, sizeof *c);
 	buf_init(&c->request);
 	c->kc = kc;
 	c->tx = tx;

@@ -78,4 +78,35 @@ void kafka_draft_check(lua_State *L, int idx, lua_Integer n,
 void kafka_draft_read(lua_State *L, int idx, int32_t partition,
 			struct kafka_draft *m);
 
+/* --- a call that writes (kafka_produce.c, kafka_reports.c) ----------------------------- */
+struct kafka_produce {		/* a call that writes */
+	struct op op;			/* never parked itself */
+	struct kafka_client *kc;	/* borrowed: argument 1 */
+	struct kafka_producer *p;	/* owned while it works; of tx: borrowed */
+	struct kafka_tx *tx;		/* borrowed: argument 5; NULL none */
+	struct kafka_topic topic;
+	rd_kafka_topic_t *rkt;		/* owned */
+	rd_kafka_message_t *batch;	/* owned: some */
+	struct kafka_draft m;		/* its headers are owned */
+	struct effect effect;
+	struct buf request;		/* owned */
+	double timeout, until;
+	int32_t partition;
+	lua_Integer n, next;		/* messages; the next to be sent, from 1 */
+	long long total;		/* bytes */
+	int met, begun, over, keep, single;
+};
+
+/* The producer goes back; what it still holds is given up. */
+void kafka_produce_end(struct kafka_produce *c);
+/* What became of it, by the counts so far. */
+enum outcome kafka_produce_outcome(const struct kafka_produce *c);
+/* Fills in outcome, target and op. */
+void kafka_produce_name(const struct kafka_produce *c, struct err *e);
+/* [-0, +0, v] Waits until no more than that is in flight; c->over: the deadline has
+ * passed, and all is counted. Raises the cancel. The last thing of a C function with
+ * continuation k, whose context is c. */
+void kafka_produce_await(lua_State *L, struct kafka_produce *c, long long low,
+			 long long low_bytes, lua_KFunction k);
+
 #endif
