@@ -126,6 +126,7 @@ function entry.run(ctx, text)
 		ctx.gave[ctx.entry] = results[1] ~= nil
 		ctx.took = task.now() - began
 		if ticker then ticker:cancel() end	-- no status line in a pager
+		if not in_progress() then term.status(nil) end
 		entry.show(ctx, results)
 		released = task.release()
 	end)

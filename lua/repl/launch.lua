@@ -101,8 +101,8 @@ end
 ---@param ctx table
 function launch.warn_read_only(ctx)
 	if effect.mode() == "read" then
-		ctx.err("the session is read-only: the run's writes will be refused "
-			.. "(:write 10m REASON first)\n")
+		ctx.err("read-only: the run's writes will be refused; "
+			.. ":write 10m REASON is first\n")
 	end
 end
 

@@ -16,8 +16,8 @@ local function greet(ctx)
 	local config = ctx.config()
 	local name = config.environment ~= "" and " on " .. config.environment or ""
 	local why = config.protected and effect.mode() == "read"
-		and ", reads only: it is protected, :write goes on" or ""
-	term.write(2, ("opsh %s%s%s; :help, Ctrl-D leaves\n"):format(
+		and "it is protected: reads only, until :write 10m REASON\n" or ""
+	term.write(2, ("opsh %s%s; :help, Ctrl-D leaves\n%s"):format(
 		require("opsh.c.sys").version, name, why))
 end
 

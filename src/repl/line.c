@@ -413,6 +413,7 @@ const char *line_init(void)
 
 	if (tty_open())
 		return "cannot open the terminal";
+	out_on_status(tty_quiet);
 	if (line.ready)
 		return NULL;
 	line.in = fopen("/dev/tty", "re");	/* for its size; never read */
@@ -457,6 +458,7 @@ void line_stop(void)
 void line_release(void)
 {
 	line_stop();
+	out_on_status(NULL);
 	tty_close();
 	free(line.text);
 	free(line.prompt);

@@ -21,6 +21,7 @@
 static volatile int fd = -1;		/* owned */
 static struct termios found;
 static volatile int raw;
+static volatile int quiet;		/* nothing is echoed; not raw */
 static struct keys keys = KEYS_INIT;	/* typed, and not yet edited */
 
 int tty_open(void)
@@ -45,6 +46,7 @@ void tty_close(void)
 	int old = fd;
 
 	tty_cooked();
+	tty_quiet(0);
 	fd = -1;
 	if (old >= 0)
 		close(old);
@@ -87,6 +89,7 @@ void tty_raw(void)
 
 	if (fd < 0 || raw)
 		return;
+	tty_quiet(0);
 	tcgetattr(fd, &found);	/* what a program of ours has left */
 	t = found;
 	t.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
@@ -105,8 +108,21 @@ void tty_raw(void)
 
 void tty_restore(void)
 {
-	if (fd >= 0 && raw)
+	if (fd >= 0 && (raw || quiet))
 		set(&found);
+}
+
+void tty_quiet(int on)
+{
+	struct termios t;
+
+	if (fd < 0 || raw || on == quiet || tcgetattr(fd, &t))
+		return;
+	if (on && !(t.c_lflag & ECHO))
+		return;
+	t.c_lflag = on ? t.c_lflag & ~(tcflag_t)ECHO : t.c_lflag | ECHO;
+	set(&t);
+	quiet = on;
 }
 
 void tty_cooked(void)

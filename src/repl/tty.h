@@ -14,6 +14,8 @@ int tty_fd(void);
 
 void tty_raw(void);
 void tty_cooked(void);
+/* Not raw: is what is typed echoed (0) or kept for the next line? */
+void tty_quiet(int on);
 /* The settings alone; async-signal-safe. */
 void tty_restore(void);
 

@@ -38,6 +38,8 @@ static struct buf scratch = BUF_INIT;
 static const struct out_filter *filter;
 static void (*dead_cb)(void);
 static void (*room_cb)(enum out_fd fd);
+static void (*status_cb)(int drawn);
+static int held;
 
 static struct {
 	struct buf line;	/* masked and escaped; empty: none */
@@ -161,12 +163,24 @@ static void tell_room(void)
 
 /* --- the status line ------------------------------------------------------ */
 
+void out_on_status(void (*cb)(int drawn))
+{
+	status_cb = cb;
+}
+
+static void tell_status(int drawn)
+{
+	if (status_cb)
+		status_cb(drawn && !edited.paused && !held);
+}
+
 static void status_erase(void)
 {
 	if (!status.drawn)
 		return;
 	buf_adds(&texts[OUT_STDERR].sink.queue, ERASE);
 	status.drawn = 0;
+	tell_status(0);
 }
 
 /* Drawn over itself, so that it doesn't flicker. */
@@ -184,6 +198,7 @@ static void status_draw(void)
 	buf_add(&s->queue, status.line.data, used);
 	buf_adds(&s->queue, "\x1b[K");
 	status.drawn = 1;
+	tell_status(1);
 }
 
 void out_status(const char *line)
@@ -253,6 +268,7 @@ void out_show_line(void)
 
 void out_pause_line(void)
 {
+	tell_status(0);
 	if (edited.paused++ || !edited.editor)
 		return;
 	hide_line();
@@ -297,8 +313,6 @@ static void after_flush(void)
 		out_show_line();
 	tell_room();
 }
-
-static int held;
 
 void out_hold(int on)
 {

@@ -74,6 +74,9 @@ void out_finish(double seconds);
 /* The status line of progress on stderr (only on a terminal): erased before
  * any other text is written, drawn again after it. NULL removes it. */
 void out_status(const char *line);
+/* cb(1) when it is drawn, cb(0) before a question or a program has the terminal and
+ * when it is gone: what is typed meanwhile is not to be echoed into it. */
+void out_on_status(void (*cb)(int drawn));
 /* The terminal's cursor went to the start of a line by other means: the
  * person's Enter was echoed. */
 void out_line_done(void);

@@ -421,6 +421,33 @@ def a_long_call_shows_its_time():
     assert s.quit() == 0
 
 
+@test
+def what_is_typed_does_not_run_into_the_time():
+    s = Session()
+    s.type("task.sleep(2.2) return 'first'\n")
+    s.expect(r"1\.\d s  task.sleep")
+    until("nothing is echoed", lambda: not s.echoes())
+    s.type("'sec' .. 'ond'\n'half ")
+    s.expect(r"2\.\d s  task.sleep")
+    s.expect(r"first\r\n")
+    s.expect(PROMPT + r"'sec' \.\. 'ond'\r\n.*second\r\n")
+    s.expect(PROMPT + "'half ")
+    assert s.seen.count(b"'sec' .. 'ond'") == 1, s.seen
+    s.type("\x15")
+    # who asks gets an echo, and so does who comes after us
+    s.type("task.sleep(1.2) guard(sh, { verb = 'stop', count = 1 })\n")
+    s.expect("to go on: ")
+    until("the question echoes", s.echoes)
+    s.type("\x03")
+    s.ready()
+    s.type("task.sleep(60)\n")
+    s.expect(r"1\.\d s  task.sleep")
+    until("nothing is echoed", lambda: not s.echoes())
+    s.signal(signal.SIGTERM)
+    assert s.gone() == 143
+    assert s.settings() == fresh()
+
+
 # --- where a session begins and ends ------------------------------------------------
 
 @test
