@@ -70,11 +70,11 @@ end
 -- Why an entry can't be part of a playbook; nil: it can.
 local function why_not(s, text, reads, writes)
 	if not history.keeps((text:gsub("^%s+", "")), s.mask) then
-		return "holds a secret"
+		return "it holds a secret"
 	end
 	for _, name in ipairs(writes) do
-		if s.names[name] then return ("replaces '%s'"):format(name) end
-		if s.targets[name] then return ("replaces target '%s'"):format(name) end
+		if s.names[name] then return ("it replaces '%s'"):format(name) end
+		if s.targets[name] then return ("it replaces target '%s'"):format(name) end
 	end
 	for _, name in ipairs(reads) do
 		local result = name:match "^_(%d?)$"
@@ -86,6 +86,13 @@ local function why_not(s, text, reads, writes)
 			or writes[name]) then
 			return ("'%s' is not known in a playbook"):format(name)
 		end
+	end
+end
+
+-- help is the session's: nobody misses it in a procedure.
+local function asks_for_help(reads, s)
+	for _, name in ipairs(reads) do
+		if name == "help" then return not s.names.help end
 	end
 end
 
@@ -122,7 +129,9 @@ local function add_entry(s, n, text, gave)
 	local reads, writes = globals_of(whole)
 	local why = why_not(s, text, reads, writes)
 	if why then
-		s.left[#s.left + 1] = { n = n, why = why }
+		if not asks_for_help(reads, s) then
+			s.left[#s.left + 1] = { n = n, why = why }
+		end
 		if gave then s.results[#s.results + 1] = false end
 		return
 	end

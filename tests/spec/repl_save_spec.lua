@@ -154,6 +154,7 @@ describe("a saved session", function()
 			[[x.y]], [[cache = 1]], [[step = 2]], [[password = "hunter2hunter2"]])
 		list[1].worked = nil
 		list[#list + 1] = { n = 10, text = [[cache:ping()]], worked = true }
+		list[#list + 1] = { n = 11, text = [[help(cache)]], worked = true }
 		local text, found = save.text("redis/stale", list, CONFIG, "a run")
 		has(text, "-- Note: the cache is stale")
 		has(text, "cache:ping()")
@@ -162,8 +163,8 @@ describe("a saved session", function()
 		eq(why, { [2] = "'nothing' is not known in a playbook",
 			[5] = "'undefined_name' is not known in a playbook",
 			[6] = "'x' is not known in a playbook",
-			[7] = "replaces target 'cache'", [8] = "replaces 'step'",
-			[9] = "holds a secret" })
+			[7] = "it replaces target 'cache'", [8] = "it replaces 'step'",
+			[9] = "it holds a secret" })
 		eq(save.text("redis/stale", entries ":targets", CONFIG, "a run"), nil)
 	end)
 	it("takes other names when an entry uses t or p", function()

@@ -96,7 +96,7 @@ local function tell(ctx, name, path, found)
 		#found.parts, n > 0 and (", %s: %s"):format(words.count(n, "parameter"),
 		table.concat(found.params, ", ")) or ""))
 	for _, left in ipairs(found.left) do
-		ctx.err(("entry %d is left out: it %s\n"):format(left.n, left.why))
+		ctx.err(("entry %d is left out: %s\n"):format(left.n, left.why))
 	end
 	ctx.err(("next: opsh check %s; :plan %s\n"):format(path,
 		path:find(name .. ".lua", 1, true) == 1 and "./" .. path or
@@ -126,7 +126,7 @@ defaults, guards ask again. Notes become comments.]],
 			(run and "run " .. run .. " of " or "of ") .. os.date "!%Y-%m-%d")
 		if not text then
 			for _, left in ipairs(found.left) do
-				ctx.err(("entry %d is left out: it %s\n"):format(left.n,
+				ctx.err(("entry %d is left out: %s\n"):format(left.n,
 					left.why))
 			end
 			fail.usage ":save: no entry that worked can be kept"
