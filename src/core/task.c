@@ -347,8 +347,10 @@ static int task_main(lua_State *L)
 
 	lua_pushcfunction(L, err_msgh);
 	lua_insert(L, 1);
-	if (task->cancel && !task->stage) {
-		/* cancelled before it began */
+	/* cancelled before it began; one whose own time was too short for that
+	 * begins, and ends with its first wait */
+	if (task->cancel && !task->stage &&
+	    !(task->cancel == CANCEL_TIMEOUT && task->deadline_at)) {
 		lua_settop(L, 1);
 		task_push_cancel(L, task);
 		task->stage = 1;

@@ -373,10 +373,15 @@ describe("timeout", function()
 
 	it("of 0 still starts f, and ends its first wait", function()
 		local began
+		local busy = task.spawn(function()	-- the loop has its turn before f
+			local from = task.now()
+			while task.now() - from < 0.01 do end
+		end)
 		raises("timeout", task.timeout, 0, function()
 			began = true
 			task.sleep(60)
 		end)
+		busy:wait()
 		ok(began, "f was started")
 	end)
 
