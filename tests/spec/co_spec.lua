@@ -705,26 +705,26 @@ describe("a wait where Lua can't yield lets others go on", function()
 	for name, f in pairs {
 		sort = function()
 			table.sort({ 2, 1 }, function(a, b)
-				task.sleep(0.01)
+				task.sleep(0.03)
 				return a < b
 			end)
 		end,
 		gsub = function()
-			string.gsub("xx", "x", function() task.sleep(0.01) end)
+			string.gsub("xx", "x", function() task.sleep(0.03) end)
 		end,
 		tostring = function()
 			tostring(setmetatable({}, { __tostring = function()
-				task.sleep(0.01)
+				task.sleep(0.03)
 				return ""
 			end }))
 		end,
 		reader = function()
-			load(function() task.sleep(0.01) end)
+			load(function() task.sleep(0.03) end)
 		end,
 		["close of a coroutine"] = function()
 			local co = coroutine.create(function()
 				local _ <close> = setmetatable({}, { __close = function()
-					task.sleep(0.01)
+					task.sleep(0.03)
 				end })
 				coroutine.yield()
 			end)
@@ -733,7 +733,7 @@ describe("a wait where Lua can't yield lets others go on", function()
 		end,
 		["wait in a coroutine in sort"] = function()
 			table.sort({ 2, 1 }, function(a, b)
-				coroutine.wrap(function() task.sleep(0.01) end)()
+				coroutine.wrap(function() task.sleep(0.03) end)()
 				return a < b
 			end)
 		end,
