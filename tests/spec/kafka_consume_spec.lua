@@ -2,6 +2,7 @@
 -- reading ends. On the broker of the stack; messages are written by kcat, which knows
 -- headers of one name and without a value. Owns its topics.
 local K = dofile "tests/lib/kafka.lua"
+local journal = dofile "tests/lib/journal.lua"
 local ckafka = require "opsh.c.kafka"
 local json = require "opsh.json"
 local sh = require "opsh.sh"
@@ -240,10 +241,23 @@ describe("kafka consume", function()
 		eq(offsets(settled(events, name, 8)), "0:0 0:1 0:6")
 	end))
 
-	it("reads a plan's topics too, and is recorded", function()
-		K.at(BROKERS, { mode = "plan" }, function(events)
-			eq(#events:consume { topic = filled(events) }, 11)
+	it("is a read in a plan too, recorded with its messages and bytes", function()
+		K.on(filled)()
+		local name = FILLED
+		local records = journal.run("plan", function()
+			K.at(BROKERS, { mode = "plan" }, function(events)
+				eq(#events:consume { topic = name, partition = 0 }, 10)
+			end)
 		end)
+		-- the run that all specs share has ended with it: another one begins
+		rawset(package.loaded, "spec.clients.run", nil)
+		local found = journal.of(records, "read")
+		local last = found[#found]
+		eq(last.verb, "consume")
+		eq(last.request, name .. " 0 from earliest to end")
+		eq(last.count, 10)
+		eq(last.bytes, 40)
+		eq(last.outcome, "done")
 	end)
 end)
 
