@@ -257,6 +257,17 @@ def blocked_in_kafka():
 
 
 @test
+def blocked_in_kafka_at_its_end():
+    s = Session("--targets", path("mock.lua", """return { targets = {
+        events = { kind = "kafka", brokers = "mock://1" } } }"""))
+    s.enter("events:produce { topic = 't', value = 'x', partition = 0 }", r"done 1")
+    stopped(s, "for m in events:follow { topic = 't', from = 'earliest' } do "
+            "print('on') end", "on\r\n")
+    s.enter("events:watermarks 't'", r"\(4 rows\)")     # it is still connected
+    assert s.quit() == 0
+
+
+@test
 def blocked_in_a_process():
     s = Session()
     stopped(s, "sh.run { 'sleep', '4321' }", blocks=lambda: pids("sleep 4321"))
