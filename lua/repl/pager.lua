@@ -7,14 +7,15 @@ local term = require "opsh.c.term"
 local pager = {}
 
 local LESS = { "less", "-R", "-F", "-X", "-S" }
+-- What was typed ahead for the prompt reaches it: no key of it writes a file or runs
+-- a program.
+local SECURE = { LESSSECURE = "1" }
 local ROWS_OF_PROMPT <const> = 2
 local PIECE <const> = 16384	-- bytes written at once: Ctrl-C comes between
 
 ---The screen as results see it: ctx.screen stands in for the terminal, in part or
 ---as a whole.
 ---@param ctx table
----@return {tty: boolean, width: integer|false, height: integer}
-function pager.screen(ctx)
 	local given = ctx.screen or {}
 	local tty = given.tty
 	if tty == nil then tty = term.is_tty(1) end
@@ -36,6 +37,7 @@ end
 ---The program, from `:set pager` or $PAGER; less by itself. nil: none.
 ---@param ctx table
 ---@return string[]? argv
+---@return table<string, string>? environment more variables for it
 function pager.command(ctx)
 	local set = ctx.settings and ctx.settings.pager
 	if set == nil or set == true or set == "on" or set == "auto" then
@@ -47,7 +49,7 @@ function pager.command(ctx)
 	local argv = split(set)
 	if #argv == 0 or argv[1] == "cat" then return nil end
 	if #argv == 1 and argv[1]:match "[^/]*$" == "less" then
-		return { argv[1], table.unpack(LESS, 2) }
+		return { argv[1], table.unpack(LESS, 2) }, SECURE
 	end
 	return argv
 end
@@ -82,10 +84,10 @@ end
 
 -- The text so far is longer than the screen: is there a program for the rest?
 local function start(self)
-	local argv = pager.command(self.ctx)
+	local argv, env = pager.command(self.ctx)
 	self.decided = true
 	if not argv then return end
-	local done, program = pcall(term.lend, argv, { stdin = true })
+	local done, program = pcall(term.lend, argv, { stdin = true, env = env })
 	if done then
 		self.program = program
 	else
