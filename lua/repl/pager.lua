@@ -16,6 +16,8 @@ local PIECE <const> = 16384	-- bytes written at once: Ctrl-C comes between
 ---The screen as results see it: ctx.screen stands in for the terminal, in part or
 ---as a whole.
 ---@param ctx table
+---@return {tty: boolean, width: integer|false, height: integer}
+function pager.screen(ctx)
 	local given = ctx.screen or {}
 	local tty = given.tty
 	if tty == nil then tty = term.is_tty(1) end
