@@ -69,22 +69,20 @@ pair() {
 specs() {
 	spec spec 900 "" asan 0
 	spec spec-gc 1500 gc test 0
-	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 }
 
 # A tenth of a second more or less is nothing to these.
 slow() {
-	group fuzz 1500 nice tests/fuzz/run.sh
+	group fuzz 900 nice tests/fuzz/run.sh 20000
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
+	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 	group tsan 200 tests/tsan.sh
 	spec spec-alloc 1800 alloc asan 9
 }
 
 live() {
 	group live 1500 tests/live/all.sh
-	group breaker 300 tests/live/breaker.sh
-	group kafka-dlq 200 tests/live/kafka_dlq.sh
 	group lock 400 tests/live/lock.sh
 	group kafka-faults 200 tests/live/kafka_faults.sh
 	group resume 180 tests/live/resume.sh
@@ -97,6 +95,8 @@ systems() {
 	group rabbitmq 400 tests/live/rabbitmq.sh
 	group failover 600 tests/live/failover.sh
 	group failover-patroni 300 tests/live/failover_patroni.sh
+	group breaker 300 tests/live/breaker.sh
+	group kafka-dlq 200 tests/live/kafka_dlq.sh
 }
 
 group check 600 tests/check.sh
