@@ -132,6 +132,8 @@ struct pg_conn {
 	int copying;
 	int paused;		/* what comes is not read for now */
 	int again;		/* the greeting is asked once more */
+	int single;		/* libpq still hands over row by row, which a
+				   statement sent alone puts right */
 	struct pg_stmt stmts[PG_STMTS];
 	struct pg_stmt scratch;	/* the one prepared without a name */
 	unsigned long long clock;

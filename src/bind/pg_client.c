@@ -164,8 +164,10 @@ static void clean(struct pg_conn *c)
 	c->own.done = cleaned;
 	pg_conn_begin(c, &c->own, 0);
 	pg_conn_bound(c, CLEAN_TIME);
+	c->single = 0;
 	if (c->state != PG_DOWN)
-		pg_conn_go(c, PQsendQuery(c->pg, "rollback"), &e);
+		pg_conn_go(c, PQsendQuery(c->pg, PQtransactionStatus(c->pg) ==
+					  PQTRANS_IDLE ? "" : "rollback"), &e);
 }
 
 /* Its job has lost whoever waited for it: what comes is thrown away; what was
@@ -234,7 +236,7 @@ void pg_unlease(struct pg_conn *c)
 	} else if (c->tainted) {
 		err_set(&e, ERR_CANCELLED, "", "the session was changed");
 		pg_conn_down(c, &e);
-	} else if (PQtransactionStatus(c->pg) == PQTRANS_IDLE) {
+	} else if (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !c->single) {
 		loop_timer_free(c->kill);
 		c->kill = NULL;
 		c->state = PG_IDLE;

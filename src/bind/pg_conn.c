@@ -198,8 +198,10 @@ void pg_conn_begin(struct pg_conn *c, struct pg_job *job, int syncs)
 
 int pg_conn_go(struct pg_conn *c, int ok, struct err *e)
 {
-	if (ok && c->job->row_step == 0)
+	if (ok && c->job->row_step == 0) {
 		PQsetSingleRowMode(c->pg);
+		c->single |= !c->job->syncs;
+	}
 	if (ok) {
 		pg_conn_flush(c);
 		return 0;

@@ -403,6 +403,7 @@ int pg_conn_open(struct pg_conn *c, struct err *e)
 	c->began = loop_now();
 	c->until = c->began + o->connect_timeout;
 	c->state = PG_FINDING;
+	c->single = 0;
 	c->peer[0] = '\0';
 	if (o->n_hosts)
 		snprintf(c->peer, sizeof c->peer, "%s%s%s", o->hosts[0].host,

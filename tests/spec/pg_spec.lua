@@ -110,6 +110,23 @@ describe("postgres exec", function()
 		db:exec "drop table w"
 	end))
 
+	it("asks again who it is after one that ran outside a transaction",
+		P.on(function(db)
+			db:exec "create table outside (i int)"
+			db:exec [[create or replace procedure late() language plpgsql as
+				$$ begin perform pg_sleep(5); end $$]]
+			db:exec "vacuum outside"
+			raises("server", db.exec, db, "vacuum nowhere")
+			raises("timeout", db.exec, db, "call late()", { timeout = 0.1 })
+			raises("timeout", function()
+				for _ in db:rows("select pg_sleep(5)", { timeout = 0.1 }) do end
+			end)
+			require("opsh.task").sleep(2.1)	-- an identity counts for 2 s
+			eq(db:exec("insert into outside values (1)").count, 1)
+			db:exec "drop table outside"
+			db:exec "drop procedure late"
+		end), { plain = true })
+
 	it("is withheld in a plan", P.on(function(db)
 		require("opsh.c.effect").mode "plan"
 		db:exec "create table planned(i int)"
