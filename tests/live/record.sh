@@ -239,7 +239,7 @@ demo() {
 	(
 		unset OPSH_TARGETS
 		export TMPDIR=$t_tmp/demo OPSH=$opsh
-		timeout 60 "$t_root/examples/demo.sh" >"$out" 2>&1 </dev/null
+		timeout 170 "$t_root/examples/demo.sh" >"$out" 2>&1 </dev/null
 	)
 	t_is 'demo: exit' $? 0
 	t_match 'demo: the record' "$(cat "$out")" '*intact, from the first*'
@@ -250,6 +250,8 @@ demo() {
 		'*begin with payment: most likely: it is paused*'
 	t_match 'demo: restarted, and all is well' "$(cat "$out")" \
 		'*payment  paused (0 of 1 ready)  healthy*all 5 up*'
+	t_match 'demo: the breaker is closed again, the refused are counted' \
+		"$(cat "$out")" '*breaker  closed*in all * taken, * refused*'
 	t_is 'demo: nothing is left' "$(ls -A "$t_tmp/demo")" ''
 	t_is 'demo: no process' "$(demo_processes)" ''
 }
