@@ -139,7 +139,7 @@ health_of_eight() {
 	says 'the dead one' '*stock down*refused*'
 	says 'the silent one' '*billing down*2 s*'
 	says 'the certificate' '*old-shop down*TLS: *certificate*'
-	says 'the slow one' '*search slow 7*0.7 s, limit 0.5 s*'
+	says 'the slow one' '*search slow [78]*0.[78] s, limit 0.5 s*'
 	says 'what can not be asked' "*ledger not checked *kind 'compose'*"
 	tells 'the dead orchestrator' '*orchestrator does not answer*'
 	tells 'what to run next' '*opsh run services/triage*'
