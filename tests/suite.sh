@@ -77,14 +77,14 @@ slow() {
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
 	group stack-kafka 500 tests/lib/stack_kafka_test.sh
-	group tsan 200 tests/tsan.sh
+	group tsan 400 tests/tsan.sh
 	spec spec-alloc 1800 alloc asan 9
 }
 
 live() {
 	group live 1500 tests/live/all.sh
 	group lock 400 tests/live/lock.sh
-	group kafka-faults 200 tests/live/kafka_faults.sh
+	group kafka-faults 400 tests/live/kafka_faults.sh
 	group resume 180 tests/live/resume.sh
 	group kafka-cancel 100 tests/live/kafka_cancel.sh
 }
