@@ -84,7 +84,7 @@ slow() {
 live() {
 	group live 1500 tests/live/all.sh
 	group lock 400 tests/live/lock.sh
-	group kafka-faults 400 tests/live/kafka_faults.sh
+	group kafka-faults 400 env OPSH_FAULTS_MB=200 tests/live/kafka_faults.sh
 	group resume 180 tests/live/resume.sh
 	group kafka-cancel 100 tests/live/kafka_cancel.sh
 }
