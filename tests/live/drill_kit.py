@@ -182,6 +182,20 @@ class Stand:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+# --- faults of any pair ---------------------------------------------------------------------
+
+def none(stand, rng):
+    stand.succeeds("planned")
+
+
+def kill_opsh(stand, rng):
+    run = stand.begin("planned")
+    time.sleep(rng.uniform(0.1, 4))
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    stand.recover()
+
+
 def drill(make, faults, name, seed, sync):
     """One fault on a stand of its own; its gap when it was planned and nothing
     happened, True, None when it failed."""

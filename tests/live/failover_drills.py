@@ -10,12 +10,11 @@ throwaway folders; must not touch anything else.
 
 Last line: N passed, N failed."""
 import os
-import signal
 import subprocess
 import sys
 import time
 
-from drill_kit import ROOT, Stand, check, main, within
+from drill_kit import ROOT, Stand, check, kill_opsh, main, none, within
 
 BINDS = {"primary": "pg_primary_super", "pooler": "pg_pooler_admin",
          "app": "pg_pooler", "orchestrator": "pg_units"}
@@ -70,18 +69,6 @@ class Pair(Stand):
 
 
 # --- the faults: each leaves a pair that serves; True: an emergency promotion ---------------
-
-def none(pair, rng):
-    pair.succeeds("planned")
-
-
-def kill_opsh(pair, rng):
-    run = pair.begin("planned")
-    time.sleep(rng.uniform(0.1, 3))
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    pair.recover()
-
 
 def kill_primary(pair, rng):
     pair.kill("primary")

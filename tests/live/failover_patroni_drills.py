@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 
-from drill_kit import ROOT, Stand, check, main, within
+from drill_kit import ROOT, Stand, check, kill_opsh, main, none, within
 
 
 class Managed(Stand):
@@ -105,18 +105,6 @@ class Managed(Stand):
 
 
 # --- the faults: each leaves a pair that serves; True: an emergency promotion ---------------
-
-def none(pair, rng):
-    pair.succeeds("planned")
-
-
-def kill_opsh(pair, rng):
-    run = pair.begin("planned")
-    time.sleep(rng.uniform(0.1, 4))
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    pair.recover()
-
 
 def kill_leader(pair, rng):
     pair.kill("1")
