@@ -6,6 +6,7 @@
 local testing = require "opsh.c.testing"
 local task = require "opsh.task"
 local ctask = require "opsh.c.task"
+local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
 
 local argv = ...
@@ -114,12 +115,14 @@ local function traceback(e)
 	return debug.traceback(tostring(e), 2)
 end
 
--- One run of a body in a task of its own, so that what it spawns ends with it.
+-- One run of a body in a task of its own, so that what it spawns ends with it. The
+-- mode is put back: a body that fails in the middle may have left another.
 local function run(body)
-	local handles = testing.handles()
+	local handles, mode = testing.handles(), effect.mode()
 	stats.runs = stats.runs + 1
 	local ran, e = xpcall(function() ctask.spawn(body):wait() end, traceback)
 	testing.fail_at(0)
+	effect.mode(mode)
 	local clean, left = pcall(settle, handles)
 	if ran and not clean then return false, left end
 	return ran, e, clean, left
