@@ -4,6 +4,7 @@
 -- where two share one. Reads are here, writes in kubernetes.drive, logs in
 -- kubernetes.logs. Owns the options of the kind. Must not show secrets.
 local call = require "opsh.kubernetes.call"
+local near = require "opsh.near"
 local orchestrator = require "opsh.orchestrator"
 local rows = require "opsh.kubernetes.rows"
 local said = require "opsh.kubernetes.said"
@@ -39,7 +40,7 @@ local function choose(self, doc, services)
 	local out = {}
 	for n, name in ipairs(orchestrator.names(services)) do
 		out[n] = by[name] or said.usage("no service '%s' in namespace '%s'%s",
-			name, self.call.namespace, said.near(name, names))
+			name, self.call.namespace, near.list(name, names))
 	end
 	return out
 end

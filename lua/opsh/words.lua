@@ -2,6 +2,7 @@
 -- `orchestrator "logs api tail=20"`, `events "lag payments"`. Owns how such a string is
 -- taken apart and which words there are; must not call anything by itself.
 local err = require "opsh.c.err"
+local near = require "opsh.near"
 
 local M = {}
 
@@ -50,7 +51,8 @@ function M.unknown(word, methods)
 		if not name:find "^__" then known[#known + 1] = name end
 	end
 	table.sort(known)
-	error(err.new { kind = "usage", message = ("unknown word '%s'"):format(word),
+	error(err.new { kind = "usage", message = ("unknown word '%s'%s")
+		:format(word, near.suggest(word, known)),
 		hint = "one of: " .. table.concat(known, ", ") }, 0)
 end
 

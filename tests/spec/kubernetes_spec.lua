@@ -422,9 +422,6 @@ describe("kubernetes said", function()
 		raises("usage", said.options, { tial = 1 }, "logs", "tail since")
 		raises("usage", said.usage, "%s", "x")
 		eq(said.quoted { "a", "b c", "it's" }, "a 'b c' 'it'\\''s'")
-		eq(said.near("wbe", { "api", "web" }), " (there are: api, web)")
-		eq(said.near("wbe", { "api", "orders", "web", "cart", "queue", "mail" }),
-			" (near it: web, api, cart)")
 	end)
 end)
 

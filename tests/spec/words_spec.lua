@@ -18,7 +18,9 @@ describe("words", function()
 	it("name those that are there: unknown", function()
 		local e = raises("usage", words.unknown, "stauts", { status = 1,
 			logs = 2, __call = 3 })
-		eq(e.message, "unknown word 'stauts'")
+		eq(e.message, "unknown word 'stauts' (did you mean 'status'?)")
 		eq(e.hint, "one of: logs, status")
+		eq(raises("usage", words.unknown, "zzz", { logs = 2 }).message,
+			"unknown word 'zzz'")
 	end)
 end)

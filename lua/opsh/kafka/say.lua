@@ -3,20 +3,13 @@
 -- not ask a server for anything.
 local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
+local near = require "opsh.near"
 
 local M = {}
 
 local function raise(kind, code, fmt, ...)
 	error(err.new { kind = kind, code = code, outcome = kind ~= "usage"
 		and "refused" or nil, message = fmt:format(...) }, 0)
-end
-
----" (there are: ...)", the nearest of many.
----@param name string
----@param names string[]
----@return string
-function M.near(name, names)
-	return require("opsh.kubernetes.said").near(name, names)
 end
 
 ---@param fmt string
@@ -53,7 +46,7 @@ function M.options(what, opts, known)
 	for name in pairs(opts) do
 		if not set[name] then
 			M.usage("unknown option '%s' of %s%s", tostring(name), what,
-				M.near(tostring(name), names))
+				near.list(tostring(name), names))
 		end
 	end
 	return opts
@@ -86,14 +79,14 @@ end
 ---@param names string[] that there are
 function M.no_topic(name, names)
 	raise("server", "UNKNOWN_TOPIC_OR_PART", "there is no topic '%s'%s", name,
-		M.near(name, names))
+		near.list(name, names))
 end
 
 ---@param name string
 ---@param names string[] that there are
 function M.no_group(name, names)
 	raise("server", "GROUP_ID_NOT_FOUND", "there is no group '%s'%s", name,
-		M.near(name, names))
+		near.list(name, names))
 end
 
 return M

@@ -4,6 +4,7 @@
 local again = require "opsh.kafka.again"
 local c = require "opsh.c.kafka"
 local err = require "opsh.c.err"
+local near = require "opsh.near"
 local say = require "opsh.kafka.say"
 local task = require "opsh.task"
 
@@ -358,7 +359,7 @@ local function alter_config(client, topic, change, opts)
 	local function check(name)
 		if not known[name] then
 			say.usage("topics have no setting '%s'%s", tostring(name),
-				say.near(tostring(name), known))
+				near.list(tostring(name), known))
 		end
 	end
 	for name, value in pairs(texted) do

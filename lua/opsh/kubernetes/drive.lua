@@ -3,6 +3,7 @@
 -- does to those who are served. Objects, values and secrets go by stdin, never by
 -- arguments. Must not retry a write.
 local json = require "opsh.json"
+local near = require "opsh.near"
 local said = require "opsh.kubernetes.said"
 local workload = require "opsh.kubernetes.workload"
 
@@ -60,7 +61,7 @@ local function container_of(service, wanted)
 			if name == wanted then return name end
 		end
 		said.usage("'%s' has no container '%s'%s", service.name,
-			tostring(wanted), said.near(tostring(wanted), names))
+			tostring(wanted), near.list(tostring(wanted), names))
 	elseif #names ~= 1 then
 		said.usage("'%s' has %d containers: option 'container' must say which "
 			.. "(%s)", service.name, #names, table.concat(names, ", "))

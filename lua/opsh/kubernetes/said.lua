@@ -196,40 +196,4 @@ function M.quoted(words)
 	return table.concat(out, " ")
 end
 
--- How many letters differ between two names.
-local function distance(a, b)
-	local row = {}
-	for j = 0, #b do row[j] = j end
-	for i = 1, #a do
-		local left = row[0]
-		row[0] = i
-		for j = 1, #b do
-			local up = row[j]
-			row[j] = math.min(up + 1, row[j - 1] + 1,
-				left + (a:byte(i) == b:byte(j) and 0 or 1))
-			left = up
-		end
-	end
-	return row[#b]
-end
-
----The names that are nearest to one that is not there, for messages.
----@param name string
----@param names string[]
----@return string " (there are: ...)"
-function M.near(name, names)
-	if #names == 0 then return " (there are none)" end
-	local list = table.move(names, 1, #names, 1, {})
-	if #list > 5 then
-		local far = {}
-		for _, n in ipairs(list) do far[n] = distance(name:sub(1, 64), n:sub(1, 64)) end
-		table.sort(list, function(a, b)
-			if far[a] ~= far[b] then return far[a] < far[b] end
-			return a < b
-		end)
-		return (" (near it: %s)"):format(table.concat(list, ", ", 1, 3))
-	end
-	return (" (there are: %s)"):format(table.concat(list, ", "))
-end
-
 return M
