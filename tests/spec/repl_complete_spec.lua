@@ -431,6 +431,31 @@ describe("the hint", function()
 		eq((hint "guard(cache, { |"), "guard(client, opts)")
 		eq(complete.hint("fs.stat(", 8, context()).text, "fs.stat(path, opts?)")
 	end)
+
+	it("offers runs, to resume only those that a playbook has begun", function()
+		local session, sys = require "run.session", require "opsh.c.sys"
+		local dir, before = os.tmpname(), session.runs_dir
+		assert(os.remove(dir))
+		assert(sys.mkdir(dir))
+		for name, first in pairs {
+			["01AAAAAAAAAAAAAAAAAAAAAAA1"] = '{"name":"a/b","mode":"write"}',
+			["01AAAAAAAAAAAAAAAAAAAAAAA2"] = '{"name":"a/b","mode":"plan"}',
+			["01AAAAAAAAAAAAAAAAAAAAAAA3"] = '{"command":"repl","mode":"write"}',
+			["01AAAAAAAAAAAAAAAAAAAAAAA4"] = "no JSON" } do
+			assert(sys.mkdir(dir .. "/" .. name))
+			local file = assert(io.open(dir .. "/" .. name .. "/journal.jsonl", "w"))
+			assert(file:write(first, "\n"))
+			file:close()
+		end
+		session.runs_dir = function() return dir end
+		local fine, resumable, all = pcall(function()
+			return offered ":resume |", offered ":timeline |"
+		end)
+		session.runs_dir = before
+		if not fine then error(resumable, 0) end
+		eq(resumable, { "last", "01AAAAAAAAAAAAAAAAAAAAAAA1" })
+		eq(#all, 5)
+	end)
 end)
 
 describe("large tables", function()

@@ -9,7 +9,7 @@ return {
 	summary = "goes on with a run that was interrupted",
 	usage = "RUN|last [NAME=VALUE ...]",
 	raw = "words",
-	args = { { name = "RUN", kind = "run" },
+	args = { { name = "RUN", kind = "resumable" },
 		{ name = "NAME=VALUE", kind = "param", optional = true, many = true } },
 	run = function(ctx, args)
 		launch.words(args, "resume", "a run, or 'last',")

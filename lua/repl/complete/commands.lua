@@ -79,17 +79,33 @@ function KINDS.value(_, list, words)
 	end
 end
 
--- The runs on record, the latest of them.
-function KINDS.run(_, list)
-	local found, dir = pcall(require("run.session").runs_dir)
-	local names = found and sys.readdir(dir) or {}
+-- The first line of a run's record; nil: none can be read.
+local function first_of(dir)
+	local fine, record = pcall(function()
+		return require("run.journal").records(dir)()
+	end)
+	return fine and type(record) == "table" and record or nil
+end
+
+-- The latest of the runs on record, with what they were; only: of playbooks, in
+-- write mode.
+local function add_runs(list, only)
+	local found, names = pcall(require("run.journal").runs)
+	if not found then return end
 	list:add("last", "run", "the latest", { rank = 1 })
+	local dir = require("run.session").runs_dir()
 	for n = #names, math.max(1, #names - 50), -1 do
-		if names[n]:find "^%w+$" and #names[n] == 26 then
-			list:add(names[n], "run")
+		local first = first_of(dir .. "/" .. names[n]) or {}
+		if not only or first.name and first.mode == "write" then
+			list:add(names[n], "run", ("%s  %s"):format(first.name
+				or first.command or "", tostring(first.t or ""):sub(1, 19)))
 		end
 	end
 end
+
+function KINDS.run(_, list) add_runs(list, false) end
+
+function KINDS.resumable(_, list) add_runs(list, true) end
 
 function KINDS.job(c, list)
 	for _, job in ipairs((c.ctx.jobs or {}).list or {}) do
