@@ -23,6 +23,69 @@ static struct termios found;
 static volatile int raw;
 static volatile int quiet;		/* nothing is echoed; not raw */
 static struct keys keys = KEYS_INIT;	/* typed, and not yet edited */
+static volatile int stops;		/* Ctrl-Z comes to on_stop */
+
+/* --- settings ------------------------------------------------------------- */
+
+/* From the background it would stop us instead. */
+static void apply(const struct termios *t)
+{
+	sigset_t ttou, old;
+	int saved = errno;
+
+	sigemptyset(&ttou);
+	sigaddset(&ttou, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &ttou, &old);
+	tcsetattr(fd, TCSANOW, t);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	errno = saved;
+}
+
+/* --- Ctrl-Z ---------------------------------------------------------------- */
+
+/* By the kernel, so that it stops a busy task too; not every shell puts right
+ * what a stopped program has left. Async-signal-safe all of it. */
+static void on_stop(int sig)
+{
+	int saved = errno;
+	struct termios mine;
+	int changed = fd >= 0 && (raw || quiet) && !tcgetattr(fd, &mine);
+	struct sigaction act = { .sa_handler = SIG_DFL }, ours;
+	sigset_t set, old;
+
+	if (changed)
+		tty_restore();
+	sigaction(sig, &act, &ours);
+	raise(sig);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(SIG_UNBLOCK, &set, &old);	/* here it stops */
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	sigaction(sig, &ours, NULL);
+	if (changed && tcgetpgrp(fd) == getpgrp())
+		apply(&mine);
+	errno = saved;
+}
+
+static void watch_stops(void)
+{
+	struct sigaction act = { .sa_handler = on_stop,
+				 .sa_flags = SA_RESTART }, old;
+
+	if (stops || sigaction(SIGTSTP, NULL, &old) ||
+	    old.sa_handler != SIG_DFL)
+		return;		/* ignored: nobody could wake us */
+	stops = !sigaction(SIGTSTP, &act, NULL);
+}
+
+static void leave_stops(void)
+{
+	if (stops)
+		signal(SIGTSTP, SIG_DFL);
+	stops = 0;
+}
+
+/* --- life ------------------------------------------------------------------ */
 
 int tty_open(void)
 {
@@ -38,6 +101,7 @@ int tty_open(void)
 		return -1;
 	}
 	fd = new;
+	watch_stops();
 	return 0;
 }
 
@@ -45,6 +109,7 @@ void tty_close(void)
 {
 	int old = fd;
 
+	leave_stops();
 	tty_cooked();
 	tty_quiet(0);
 	fd = -1;
@@ -58,21 +123,7 @@ int tty_fd(void)
 	return fd;
 }
 
-/* --- settings ------------------------------------------------------------- */
-
-/* From the background it would stop us instead. */
-static void set(const struct termios *t)
-{
-	sigset_t ttou, old;
-	int saved = errno;
-
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &ttou, &old);
-	tcsetattr(fd, TCSANOW, t);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	errno = saved;
-}
+/* --- as a line is edited, or not ------------------------------------------- */
 
 static int marks_pastes(void)
 {
@@ -100,7 +151,7 @@ void tty_raw(void)
 	t.c_cc[VTIME] = 0;
 	t.c_cc[VQUIT] = _POSIX_VDISABLE;
 	t.c_cc[VSUSP] = _POSIX_VDISABLE;
-	set(&t);
+	apply(&t);
 	raw = 1;
 	if (marks_pastes())
 		out_edit(PASTE_ON, sizeof PASTE_ON - 1);
@@ -109,7 +160,7 @@ void tty_raw(void)
 void tty_restore(void)
 {
 	if (fd >= 0 && (raw || quiet))
-		set(&found);
+		apply(&found);
 }
 
 void tty_quiet(int on)
@@ -121,7 +172,7 @@ void tty_quiet(int on)
 	if (on && !(t.c_lflag & ECHO))
 		return;
 	t.c_lflag = on ? t.c_lflag & ~(tcflag_t)ECHO : t.c_lflag | ECHO;
-	set(&t);
+	apply(&t);
 	quiet = on;
 }
 
@@ -131,7 +182,7 @@ void tty_cooked(void)
 		return;
 	if (marks_pastes())
 		out_edit(PASTE_OFF, sizeof PASTE_OFF - 1);
-	set(&found);
+	apply(&found);
 	raw = 0;
 }
 

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import terminal
 from session import HISTORY, MORE, PROMPT, Session, Tmux, forget, history
@@ -545,6 +546,35 @@ def stopped_and_gone_on():
     s.expect(PROMPT)
     s.type("\x04")
     s.ready()
+    s.type("exit\n")
+    assert s.end() == 0
+
+
+@test
+def stopped_in_an_entry_the_shell_echoes():
+    # one that leaves the settings as the program has left them
+    s = Session("-i", program="/bin/dash", PS1="shell> ", PROMPT="shell> ")
+    for entry in ("task.sleep(60)", "while true do end"):
+        s.type(terminal.OPSH + "\n")
+        s.expect(PROMPT)
+        s.type(entry + "\n")
+        s.expect("Ctrl-C stops it" if "sleep" in entry else "end\r\n")
+        time.sleep(0.3)
+        s.type("\x1a")
+        s.expect("Stopped")
+        s.ready()
+        s.type("echo sh''ell\n")
+        s.expect("echo sh''ell\r\nshell\r\n")
+        s.ready()
+        s.type("fg\n")
+        time.sleep(0.3)
+        s.type("\x03")
+        s.expect(PROMPT)
+        s.type("1+1\n")
+        s.expect("[\nl]2\r\n")
+        s.expect(PROMPT)
+        s.type("\x04")
+        s.ready()
     s.type("exit\n")
     assert s.end() == 0
 
