@@ -51,12 +51,15 @@ ASAN="ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	LSAN_OPTIONS=suppressions=tests/lib/lsan.supp:print_suppressions=0"
 
-# spec NAME SECONDS MODE BUILD POINTS: all specs against real servers.
+# spec NAME SECONDS MODE POINTS PROGRAM...: all specs against real servers, by a
+# program that takes their files.
 spec() {
+	local name=$1 limit=$2 mode=$3 points=$4
+	shift 4
 	# shellcheck disable=SC2086
-	group "$1" "$2" env $ASAN OPSH_SPEC_MODE="$3" OPSH_SPEC_POINTS="$5" \
-		examples/stack/stack run $SERVERS -- "build/$4/opsh" --spec \
-		tests/spec/harness.lua tests/spec/*_spec.lua
+	group "$name" "$limit" env $ASAN OPSH_SPEC_MODE="$mode" \
+		OPSH_SPEC_POINTS="$points" examples/stack/stack run $SERVERS -- "$@" \
+		tests/spec/*_spec.lua
 }
 
 # pair FUNCTION FUNCTION: both at once; each says its groups as they end.
@@ -67,8 +70,9 @@ pair() {
 }
 
 specs() {
-	spec spec 900 "" asan 0
-	spec spec-gc 1500 gc test 0
+	spec spec 900 "" 0 build/asan/opsh --spec tests/spec/harness.lua
+	# a process each: what is loaded is collected at every step
+	spec spec-gc 1500 gc 0 tests/spec/each.sh build/test/opsh
 }
 
 # A tenth of a second more or less is nothing to these.
@@ -78,7 +82,7 @@ slow() {
 	group stack-pg 300 tests/lib/stack_pg_test.sh
 	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 	group tsan 400 tests/tsan.sh
-	spec spec-alloc 1800 alloc asan 9
+	spec spec-alloc 1800 alloc 9 build/asan/opsh --spec tests/spec/harness.lua
 }
 
 live() {
