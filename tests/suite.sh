@@ -73,6 +73,8 @@ specs() {
 	spec spec 900 "" 0 build/asan/opsh --spec tests/spec/harness.lua
 	# a process each: what is loaded is collected at every step
 	spec spec-gc 1500 gc 0 tests/spec/each.sh build/test/opsh
+	group stack-kafka 500 tests/lib/stack_kafka_test.sh
+	group tsan 400 tests/tsan.sh
 }
 
 # A tenth of a second more or less is nothing to these.
@@ -80,8 +82,6 @@ slow() {
 	group fuzz 900 nice tests/fuzz/run.sh 20000
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
-	group stack-kafka 500 tests/lib/stack_kafka_test.sh
-	group tsan 400 tests/tsan.sh
 	spec spec-alloc 1800 alloc 9 build/asan/opsh --spec tests/spec/harness.lua
 }
 
