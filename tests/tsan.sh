@@ -5,9 +5,8 @@
 # sees fails the run. Last line: N passed, N failed.
 set -u
 cd -- "$(dirname -- "$0")/.." || exit 1
-# of the long ones (groups that rebalance, a gigabyte) the others have the threads
-[ $# -gt 0 ] || set -- tests/spec/kafka_spec.lua tests/spec/kafka_[acdptw]*_spec.lua \
-	tests/spec/fs_spec.lua tests/spec/fs_pack_spec.lua tests/spec/timer_spec.lua
+[ $# -gt 0 ] || set -- tests/spec/kafka*_spec.lua tests/spec/fs_spec.lua \
+	tests/spec/fs_pack_spec.lua tests/spec/timer_spec.lua
 state=$(mktemp -d "${TMPDIR:-/tmp}/opsh-tsan.XXXXXX") || exit 1
 trap 'rm -rf -- "$state"' EXIT
 trap 'exit 143' TERM INT HUP
