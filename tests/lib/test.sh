@@ -5,6 +5,8 @@
 # when the test ends, however it ends.
 
 set -u
+# what CI or a person has set is not what is tested
+unset CI OPSH_LOG NO_COLOR CLICOLOR_FORCE
 t_here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 t_root=$(cd -- "$t_here/../.." && pwd -P)
 t_stack=$t_root/examples/stack/stack

@@ -15,7 +15,6 @@ opsh_test=${OPSH_TEST:-$t_root/build/test/opsh}
 out=$t_tmp/out err=$t_tmp/err
 shown=			# the exit codes that a test has shown
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR CLICOLOR_FORCE
 export XDG_STATE_HOME=$t_tmp/state XDG_DATA_HOME=$t_tmp/data HOME=$t_tmp
 mkdir "$t_tmp/work"
 cd "$t_tmp/work" || exit 1

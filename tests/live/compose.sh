@@ -13,7 +13,7 @@
 
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out err=$t_tmp/err
-unset CI OPSH_LOG NO_COLOR DOCKER_HOST DOCKER_CONTEXT COMPOSE_FILE COMPOSE_PROJECT_NAME
+unset DOCKER_HOST DOCKER_CONTEXT COMPOSE_FILE COMPOSE_PROJECT_NAME
 export XDG_STATE_HOME=$t_tmp/state
 
 D() {

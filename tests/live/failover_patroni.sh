@@ -12,7 +12,6 @@
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
 
 # over VERB FROM TO ARG...: what it prints in $out, its exit code in $rc.

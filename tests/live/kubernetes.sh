@@ -18,7 +18,6 @@ opsh=${OPSH:-$t_root/build/release/opsh}
 files=$t_root/tests/live/kube
 out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
 
 # Is there a Go that can build the cluster?

@@ -16,7 +16,6 @@ out=$t_tmp/out err=$t_tmp/err
 # the python that has the packages of tests/deps.sh
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
-unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
 
 # o ARG...: opsh, its output in $out and $err, its exit code in $rc.

@@ -11,7 +11,7 @@
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR OPSH_TARGETS ${!PG*}
+unset OPSH_TARGETS ${!PG*}
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp USER=ada
 odd='-Odd "Näme'"'"' x'
 reading='^(select|with|begin|commit|rollback|savepoint|release|show|set )'

@@ -16,7 +16,6 @@ proxy=$t_here/../fault/proxy.py
 flush="redis/cache-flush pattern=flights::*"
 out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp PYTHONDONTWRITEBYTECODE=1
 
 R() {

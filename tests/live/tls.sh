@@ -12,7 +12,6 @@
 opsh=${OPSH:-$t_root/build/release/opsh}
 out=$t_tmp/out err=$t_tmp/err
 [ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-unset CI OPSH_LOG NO_COLOR
 export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
 
 # o ARG...: opsh, its output in $out and $err, its exit code in $rc.
