@@ -68,7 +68,7 @@ opened() {
 
 flows() {
 	exits "$1: exit" 0
-	says "$1: closed, orders flow" '*breaker closed*orders * of * orders taken*'
+	says "$1: closed, orders flow" '*breaker closed*orders *orders taken*'
 	t_match "$1: health" "$(curl -s -m 5 "$OPSH_SALE_GATEWAY_URL/health")" \
 		'*"redis":true,"kafka":true,"circuit_breaker_state":"closed"*'
 }
