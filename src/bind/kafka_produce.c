@@ -14,9 +14,15 @@
 #include "effect/lock.h"
 #include "effect/withheld.h"
 
-#define OUT_MAX 100000		/* messages in flight, and bytes */
+/*
+ * What is in flight, messages and bytes: five requests of KAFKA_REQUEST. While more
+ * waits behind those, librdkafka 2.0's broker thread spins, and takes the processor
+ * from whoever has to answer.
+ */
+#define OUT_MAX (5 * KAFKA_REQUEST)
 #define BYTES_MAX (32LL << 20)
 #define BATCH 1000		/* strings that are handed over at once */
+#define HURRY_MS 10		/* twice what the library waits for more */
 
 /* --- its life ---------------------------------------------------------------------- */
 static void produce_release(struct op *op)
@@ -41,18 +47,21 @@ static int is_full(const struct kafka_producer *p)
 	return p->out >= OUT_MAX || p->bytes >= BYTES_MAX;
 }
 
-/* Where the next batch of messages without a key goes: each to one partition, in
- * turn, is a third of the work of one by one. The library chooses while a partition
- * has no leader. */
-static int32_t choose(const struct kafka_produce *c)
+/* Where the next n messages without a key go: as many to one partition as a request
+ * takes, in turn, is a third of the work of one by one. The library chooses while a
+ * partition has no leader. */
+static int32_t choose(struct kafka_produce *c, int n)
 {
 	static unsigned turn;
 
 	if (c->partition >= 0 || c->topic.partitions < 1 || c->topic.leaderless)
 		return c->partition;
-	if (!turn)
-		turn = (unsigned)(loop_now() * 1e6);
-	return (int32_t)(turn++ % (unsigned)c->topic.partitions);
+	if (c->run <= 0) {
+		turn = turn ? turn + 1 : (unsigned)(loop_now() * 1e6);
+		c->run = KAFKA_REQUEST;
+	}
+	c->run -= n;
+	return (int32_t)(turn % (unsigned)c->topic.partitions);
 }
 
 /* From c->next on, as long as they are strings. The list is at 3. */
@@ -62,7 +71,6 @@ static void send_strings(lua_State *L, struct kafka_produce *c)
 	long long bytes = 0;
 
 	luaL_checkstack(L, BATCH + 8, NULL);
-	memset(c->batch, 0, BATCH * sizeof *c->batch);
 	while (n < BATCH && c->next + n <= c->n &&
 	       c->p->bytes + bytes < BYTES_MAX) {
 		rd_kafka_message_t *m = &c->batch[n];
@@ -71,13 +79,14 @@ static void send_strings(lua_State *L, struct kafka_produce *c)
 			lua_pop(L, 1);
 			break;
 		}
+		memset(m, 0, sizeof *m);
 		m->payload = (void *)lua_tolstring(L, -1, &m->len);
 		bytes += (long long)m->len;
 		n++;
 	}
 	c->p->out += n;
 	c->p->bytes += bytes;
-	i = rd_kafka_produce_batch(c->rkt, choose(c),
+	i = rd_kafka_produce_batch(c->rkt, choose(c, n),
 				   RD_KAFKA_MSG_F_COPY, c->batch, n);
 	for (i = i == n ? n : 0; i < n; i++) {
 		if (!c->batch[i].err)
@@ -330,6 +339,30 @@ static int begin(lua_State *L, struct kafka_produce *c)
 	return 1;
 }
 
+static void hurry_run(void *arg)
+{
+	struct kafka_handle *h = arg;
+
+	rd_kafka_flush(h->rk, HURRY_MS);
+}
+
+static void hurry_done(void *arg, int abandoned)
+{
+	(void)abandoned;
+	kafka_handle_drop(arg);
+}
+
+/* All is handed over: what the library still holds back to fill a batch goes now. */
+static void hurry(struct kafka_produce *c)
+{
+	if (c->hurried)
+		return;
+	c->hurried = 1;
+	kafka_handle_hold(c->p->h);
+	if (!loop_work_new(hurry_run, hurry_done, c->p->h))
+		kafka_handle_drop(c->p->h);
+}
+
 static int produce_k(lua_State *L, int status, lua_KContext ctx)
 {
 	struct kafka_produce *c = (struct kafka_produce *)ctx;
@@ -349,13 +382,15 @@ static int produce_k(lua_State *L, int status, lua_KContext ctx)
 	}
 	while (!c->over) {
 		send_some(L, c);
-		if (c->next <= c->n)
+		if (c->next <= c->n) {
 			kafka_produce_await(L, c, OUT_MAX / 2, BYTES_MAX / 2,
 					    produce_k);
-		else if (c->p->out)
-			kafka_produce_await(L, c, 0, 0, produce_k);
-		else
+			continue;
+		}
+		if (!c->p->out)
 			break;
+		hurry(c);
+		kafka_produce_await(L, c, 0, 0, produce_k);
 	}
 	return finish(L, c);
 }

@@ -10,6 +10,9 @@
 #include "core/mem.h"
 
 #define KEPT 2			/* idle ones without a transactional id */
+#define TEXT(x) #x
+#define TEXT_OF(x) TEXT(x)
+#define REQUEST TEXT_OF(KAFKA_REQUEST)
 
 /* --- counting --------------------------------------------------------------------- */
 void kafka_tally_clear(struct kafka_tally *t)
@@ -106,10 +109,11 @@ static struct kafka_producer *make(struct kafka_client *kc, const char *tx_id,
 {
 	/* the call's own deadline ends a message's wait */
 	static const char *const plain[] = {
-		"enable.idempotence", "true", "message.timeout.ms", "0", NULL
+		"enable.idempotence", "true", "batch.num.messages", REQUEST,
+		"message.timeout.ms", "0", NULL
 	};
-	const char *tx[] = { "enable.idempotence", "true",
-			     "transactional.id", tx_id, NULL };
+	const char *tx[] = { "enable.idempotence", "true", "batch.num.messages",
+			     REQUEST, "transactional.id", tx_id, NULL };
 	struct kafka_producer *p = mem_zalloc(sizeof *p);
 
 	if (!p) {

@@ -9,6 +9,7 @@
 #include "bind/kafka.h"
 
 #define KAFKA_TX_ID 200		/* bytes of a transactional id, at most */
+#define KAFKA_REQUEST 8000	/* messages in a request, at most */
 
 struct kafka_part {		/* what was written to a partition */
 	int32_t partition;
@@ -94,7 +95,8 @@ struct kafka_produce {		/* a call that writes */
 	int32_t partition;
 	lua_Integer n, next;		/* messages; the next to be sent, from 1 */
 	long long total;		/* bytes */
-	int met, begun, over, keep, single;
+	int run;			/* messages that still go where the last went */
+	int met, begun, hurried, over, keep, single;
 };
 
 /* The producer goes back; what it still holds is given up. */

@@ -8,6 +8,15 @@
 #endif
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+/* What is kept of freed memory, and the size from which a block is the kernel's
+ * own: bytes. */
+#define KEEP (64 << 20)
+#define OWN (4 << 20)
+#define STEP (1 << 20)
 
 #ifdef OPSH_TEST
 /* threads of the pool allocate too */
@@ -31,6 +40,15 @@ int mem_should_fail(void)
 	return at && (n == at || n == at + 1);
 }
 #endif
+
+void mem_init(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, KEEP);
+	mallopt(M_MMAP_THRESHOLD, OWN);
+	mallopt(M_TOP_PAD, STEP);
+#endif
+}
 
 void *mem_alloc(size_t size)
 {

@@ -8,6 +8,11 @@
 
 #include <stddef.h>
 
+/* Of the whole process, first of all: memory that a batch has used stays for the next
+ * one (glibc gives 128 KiB back at once, and a page costs more than what is put on
+ * it). */
+void mem_init(void);
+
 void *mem_alloc(size_t size);			/* uninitialised */
 void *mem_zalloc(size_t size);			/* zeroed */
 void *mem_realloc(void *ptr, size_t size);	/* old block kept on failure */
