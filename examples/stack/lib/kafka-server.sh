@@ -169,7 +169,8 @@ kafka_script() {
 # whoever kills and starts brokers, and one a broker that becomes it.
 kafka_scripts() {
 	local n
-	kafka_script "$stack_dir/java" -cp 'libs/*:.' &&
+	kafka_script "$stack_dir/java" \
+		"-XX:TieredStopAtLevel=${OPSH_KAFKA_COMPILER:-1}" -cp 'libs/*:.' &&
 		kafka_script "$stack_dir/tool" -cp "$stack_dir/libs/*:$stack_dir" ||
 		return 1
 	printf '#!/bin/sh\nexec %q "${0%%/*}" "$@"\n' \
