@@ -1,9 +1,9 @@
 #!/bin/bash
-# suite.sh [GROUP...]: every test, a group after the other, with one line each and
-# the sum at the end ("N passed, N failed"). A group's output is in
-# build/logs/GROUP.log; of a failed one the end is shown. Groups in the two halves
-# of a pair run side by side: two cores are all that it asks. Needs what
-# `make build-test` builds. Groups by name: tests/suite.sh spec fault
+# suite.sh [GROUP...]: every test, in groups with one line each and the sum at the
+# end ("N passed, N failed"). A group's output is in build/logs/GROUP.log; of a failed
+# one the end is shown. Groups of different lanes run side by side: two cores are all
+# that it asks. Needs what `make build-test` builds. Groups by name: tests/suite.sh
+# spec fault
 set -u
 cd -- "$(dirname -- "$0")/.." || exit 1
 
@@ -14,11 +14,22 @@ XDG_STATE_HOME=$(mktemp -d "${TMPDIR:-/tmp}/opsh-suite.XXXXXX") || exit 1
 export XDG_STATE_HOME
 results=$XDG_STATE_HOME/results
 mkdir "$results"
-building=			# process; empty: nothing is built beside the tests
-trap '[ -z "$building" ] || kill "$building" 2>/dev/null
-	rm -rf -- "$XDG_STATE_HOME"' EXIT
+building=''			# processes beside this one
+lanes=''
+trap stop EXIT
 trap 'exit 130' INT TERM HUP
 unset OPSH_TARGETS
+
+# Nothing that was begun outlives the suite.
+stop() {
+	local pid
+	for pid in $lanes; do
+		pkill -TERM -P "$pid"
+		kill "$pid" 2> /dev/null
+	done
+	[ -z "$building" ] || kill "$building" 2> /dev/null
+	rm -rf -- "$XDG_STATE_HOME"
+}
 
 # group NAME SECONDS COMMAND...: counts its last "N passed, N failed[, N skipped]";
 # a group without such a line, or with another exit status than it says, is
@@ -64,32 +75,36 @@ spec() {
 		tests/spec/*_spec.lua
 }
 
-# pair FUNCTION FUNCTION: both at once; each says its groups as they end.
-pair() {
-	"$1" &
-	local other=$!
-	"$2"
-	wait "$other"
+# beside FUNCTION...: all at once; each says its groups as they end.
+beside() {
+	local lane
+	for lane; do
+		"$lane" &
+		lanes="$lanes $!"
+	done
+	# shellcheck disable=SC2086
+	wait $lanes
+	lanes=
 }
 
 specs() {
 	spec spec 900 "" 0 build/asan/opsh --spec tests/spec/harness.lua
 	# a process each: what is loaded is collected at every step
 	spec spec-gc 1500 gc 0 tests/spec/each.sh build/test/opsh
-	group stack-kafka 500 tests/lib/stack_kafka_test.sh
 	group tsan 400 tests/tsan.sh
 }
 
 # A tenth of a second more or less is nothing to these.
 slow() {
-	group fuzz 900 nice tests/fuzz/run.sh 20000
+	group fuzz 900 nice tests/fuzz/run.sh 10000
 	group stack 400 tests/lib/stack_test.sh
 	group stack-pg 300 tests/lib/stack_pg_test.sh
-	spec spec-alloc 1800 alloc 9 build/asan/opsh --spec tests/spec/harness.lua
+	group stack-kafka 500 tests/lib/stack_kafka_test.sh
+	spec spec-alloc 1800 alloc 6 build/asan/opsh --spec tests/spec/harness.lua
 }
 
-# Kubernetes takes ten minutes to build when nothing of Go's is cached: that begins
-# as soon as there is a core now and then, and its tests come last.
+# Kubernetes takes ten minutes to build when nothing of Go's is cached: with what the
+# others leave of the cores, and its tests come last.
 kube_build() {
 	[ "$only" = "  " ] && command -v go > /dev/null || return
 	timeout -k 10 1800 nice -n 19 examples/stack/lib/kube-build.sh \
@@ -97,38 +112,41 @@ kube_build() {
 	building=$!
 }
 
-systems() {
+faults() {
 	group fault 900 tests/fault/run.sh
 	group pty 600 tests/pty/run.sh
 	group services 600 tests/live/services.sh
-	group rabbitmq 400 tests/live/rabbitmq.sh
-	group failover 600 tests/live/failover.sh
-	group failover-patroni 300 tests/live/failover_patroni.sh
 	group breaker 300 tests/live/breaker.sh
 	group kafka-dlq 200 tests/live/kafka_dlq.sh
-	group kubernetes 1500 tests/live/kubernetes.sh
+	group lock 400 tests/live/lock.sh
+	group kafka-faults 400 env OPSH_FAULTS_MB=200 tests/live/kafka_faults.sh
 }
 
 live() {
 	group live 1500 tests/live/all.sh
-	group lock 400 tests/live/lock.sh
-	group kafka-faults 400 env OPSH_FAULTS_MB=200 tests/live/kafka_faults.sh
-	group resume 180 tests/live/resume.sh
-	group kafka-cancel 100 tests/live/kafka_cancel.sh
+}
+
+systems() {
+	group rabbitmq 400 tests/live/rabbitmq.sh
+	group failover 600 tests/live/failover.sh
+	group failover-patroni 300 tests/live/failover_patroni.sh
 	group valgrind 600 examples/stack/stack run redis redis-tls -- \
 		tests/unit/valgrind.sh
 	group golden 120 tests/golden/run.sh
 	group help 120 tests/help_test.sh
 	group readme 120 tests/live/readme.sh
 	group install 120 tests/live/install.sh
+	group resume 180 tests/live/resume.sh
+	group kafka-cancel 100 tests/live/kafka_cancel.sh
+	group kubernetes 1500 tests/live/kubernetes.sh
 }
 
 group check 600 tests/check.sh
 # shellcheck disable=SC2086
 group unit 300 env $ASAN tests/unit/run.sh build/asan/unit
-pair slow specs
 kube_build
-pair systems live
+beside slow specs
+beside faults live systems	# they wait most of the time
 
 passed=0 failed=0 skipped=0
 for file in "$results"/*; do
