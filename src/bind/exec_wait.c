@@ -88,20 +88,13 @@ static enum op_answer wait_cancel(struct op *op)
 	return OP_LATER;
 }
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	unlink_wait((struct exec_wait *)op);
 }
 
 static const struct op_class wait_class = {
-	"process", wait_cancel, wait_push, wait_release
+	"process", wait_cancel, NULL, wait_release
 };
 
 int exec_park(lua_State *L, struct exec_job *j, int what, int owner,

@@ -114,13 +114,6 @@ static enum op_answer wait_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	struct wait_op *w = (struct wait_op *)op;
@@ -131,7 +124,7 @@ static void wait_release(struct op *op)
 }
 
 static const struct op_class wait_class = {
-	"kafka messages", wait_cancel, wait_push, wait_release
+	"kafka messages", wait_cancel, NULL, wait_release
 };
 
 /* (reader) Parks until there may be a message; for one turn of the loop, when

@@ -132,13 +132,6 @@ static enum op_answer wait_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	struct wait *w = (struct wait *)op;
@@ -150,7 +143,7 @@ static void wait_release(struct op *op)
 }
 
 static const struct op_class wait_class = {
-	"kafka delivery reports", wait_cancel, wait_push, wait_release
+	"kafka delivery reports", wait_cancel, NULL, wait_release
 };
 
 /* (produce, low, low bytes) Parks until no more than that is in flight. */

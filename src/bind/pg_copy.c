@@ -197,13 +197,6 @@ static enum op_answer wait_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	struct copy *x = ((struct wait_op *)op)->x;
@@ -213,7 +206,7 @@ static void wait_release(struct op *op)
 }
 
 static const struct op_class wait_class = {
-	"postgres copy", wait_cancel, wait_push, wait_release
+	"postgres copy", wait_cancel, NULL, wait_release
 };
 
 /* (copy) Parks until something has happened. */

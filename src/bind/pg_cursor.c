@@ -224,13 +224,6 @@ struct wait_op {
 	struct cursor *cur;	/* borrowed: on the frame */
 };
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	struct wait_op *w = (struct wait_op *)op;
@@ -240,7 +233,7 @@ static void wait_release(struct op *op)
 }
 
 static const struct op_class wait_class = {
-	"postgres rows", wait_cancel, wait_push, wait_release
+	"postgres rows", wait_cancel, NULL, wait_release
 };
 
 static enum op_answer wait_cancel(struct op *op)

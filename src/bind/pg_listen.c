@@ -200,13 +200,6 @@ static enum op_answer wait_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int wait_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void wait_release(struct op *op)
 {
 	struct listener *l = ((struct wait_op *)op)->l;
@@ -216,7 +209,7 @@ static void wait_release(struct op *op)
 }
 
 static const struct op_class wait_class = {
-	"postgres notification", wait_cancel, wait_push, wait_release
+	"postgres notification", wait_cancel, NULL, wait_release
 };
 
 /* (listener, seconds) */

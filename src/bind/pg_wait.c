@@ -177,13 +177,6 @@ static enum op_answer idle_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int idle_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void idle_release(struct op *op)
 {
 	struct idle_op *w = (struct idle_op *)op;
@@ -193,7 +186,7 @@ static void idle_release(struct op *op)
 }
 
 static const struct op_class idle_class = {
-	"postgres turn", idle_cancel, idle_push, idle_release
+	"postgres turn", idle_cancel, NULL, idle_release
 };
 
 /* (conn, seconds) Parks until its job has ended. */
@@ -254,7 +247,7 @@ static void time_release(struct op *op)
 }
 
 static const struct op_class time_class = {
-	"postgres pause", time_cancel, idle_push, time_release
+	"postgres pause", time_cancel, NULL, time_release
 };
 
 /* (effect, seconds) */

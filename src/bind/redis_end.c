@@ -308,13 +308,6 @@ static enum op_answer part_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int part_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void part_release(struct op *op)
 {
 	struct redis_call *call = ((struct part_op *)op)->call;
@@ -324,7 +317,7 @@ static void part_release(struct op *op)
 }
 
 static const struct op_class part_class = {
-	"redis replies", part_cancel, part_push, part_release
+	"redis replies", part_cancel, NULL, part_release
 };
 
 /* (call) Waits until more replies are there, or all. */

@@ -196,20 +196,13 @@ static void on_turn(void *arg)
 	op_done(&turn->op);
 }
 
-static int turn_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void turn_release(struct op *op)
 {
 	loop_timer_free(((struct turn_op *)op)->timer);
 }
 
 static const struct op_class turn_class = {
-	"redis turn", NULL, turn_push, turn_release
+	"redis turn", NULL, NULL, turn_release
 };
 
 /* turn(): waits until the loop has turned once; raises when it is cancelled */

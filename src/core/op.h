@@ -41,8 +41,9 @@ struct op_class {
 	 * cancelled); the class adds phase, target, outcome and message, ends
 	 * its effect, and answers. NULL means OP_NOW. */
 	enum op_answer (*cancel)(struct op *op);
-	/* In the task: pushes the results and returns their number, or raises.
-	 * Not called when op->err is set: that is raised instead. */
+	/* In the task: pushes the results and returns their number, or raises;
+	 * NULL: there are none. Not called when op->err is set: that is raised
+	 * instead. */
 	int (*push)(lua_State *L, struct op *op);
 	/* Frees what the op owns, not the op. Once, when neither Lua nor the
 	 * library holds it. Ends an effect still open. */

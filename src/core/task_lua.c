@@ -24,20 +24,12 @@ static int l_task_spawn(lua_State *L)
 
 /* --- sleep --------------------------------------------------------------- */
 
-static int sleep_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void on_slept(void *arg)
 {
 	op_done(arg);
 }
 
-static const struct op_class sleep_class = { .name = "sleep",
-					     .push = sleep_push };
+static const struct op_class sleep_class = { .name = "sleep" };
 
 /* sleep(seconds); other tasks go on. */
 static int l_task_sleep(lua_State *L)

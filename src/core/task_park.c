@@ -37,7 +37,7 @@ static int finish(lua_State *L, struct op *op)
 		op_destroy(op);
 		task_raise_cancel(L, task_current(), NULL);
 	}
-	n = op->cls->push(L, op);
+	n = op->cls->push ? op->cls->push(L, op) : 0;
 	op_destroy(op);
 	return n;
 }

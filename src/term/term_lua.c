@@ -92,13 +92,6 @@ static enum op_answer room_cancel(struct op *op)
 	return OP_NOW;
 }
 
-static int room_push(lua_State *L, struct op *op)
-{
-	(void)L;
-	(void)op;
-	return 0;
-}
-
 static void room_release(struct op *op)
 {
 	if (((struct room_op *)op)->queued)
@@ -106,7 +99,7 @@ static void room_release(struct op *op)
 }
 
 static const struct op_class room_class = {
-	"write", room_cancel, room_push, room_release
+	"write", room_cancel, NULL, room_release
 };
 
 /* The reader's pace is no failure: there is no deadline but the task's. */
