@@ -13,6 +13,7 @@
 
 #include "core/buf.h"
 #include "core/op.h"
+#include "core/spawn.h"
 #include "core/spawn_tree.h"
 #include "effect/effect.h"
 
@@ -98,6 +99,8 @@ struct exec_file {
 struct exec_plan {		/* of a call: all borrowed, from Lua's stack */
 	char **argv[EXEC_STAGES];
 	const char *path[EXEC_STAGES];
+	const char *file[EXEC_STAGES];	/* the same, absolute or from here */
+	struct spawn_id id[EXEC_STAGES];	/* when it was found */
 	char **envp;
 	const char *cwd;
 	struct exec_file in, out, err;

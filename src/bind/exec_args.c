@@ -402,11 +402,11 @@ static void find_programs(lua_State *L, struct exec_job *j,
 		code = spawn_find(name, path, p->cwd, found, sizeof found);
 		if (code)
 			not_found(L, j, name, path, code);
+		p->file[i] = lua_pushstring(L, found);
+		spawn_identify(found, &p->id[i]);
 		/* a relative name counts from cwd, where the child is then */
-		if (p->cwd && *name != '/' && strchr(name, '/'))
-			p->path[i] = name;
-		else
-			p->path[i] = lua_pushstring(L, found);
+		p->path[i] = p->cwd && *name != '/' && strchr(name, '/') ?
+			name : p->file[i];
 	}
 }
 

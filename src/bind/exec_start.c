@@ -99,7 +99,8 @@ static int start_stage(struct exec_job *j, const struct exec_plan *p, int i,
 		       struct fds *f, struct err *e)
 {
 	struct exec_stage *s = &j->stages[i];
-	struct spawn what = { .path = p->path[i], .argv = p->argv[i],
+	struct spawn what = { .path = p->path[i], .file = p->file[i],
+			      .id = p->id[i], .argv = p->argv[i],
 			      .envp = p->envp, .cwd = p->cwd, .session = 1 };
 	int out = f->out, pipe_fds[2], code;
 
@@ -122,6 +123,14 @@ static int start_stage(struct exec_job *j, const struct exec_plan *p, int i,
 	exec_close_fd(&f->in);
 	f->in = f->next_in;
 	f->next_in = -1;
+	if (code == ESTALE) {
+		s->pid = 0;
+		err_set(e, ERR_CHANGED, "REPLACED", "'%s' is not the file any "
+			"more that it was when the call was judged: it was "
+			"replaced or changed, and was not started",
+			p->file[i]);
+		return -1;
+	}
 	if (code) {
 		s->pid = 0;
 		err_set(e, ERR_IO, code == ENOEXEC ? "ENOEXEC" : code == ENOENT

@@ -176,6 +176,30 @@ int spawn_find(const char *name, const char *path, const char *cwd, char *out,
 	return look(out);
 }
 
+int spawn_identify(const char *file, struct spawn_id *id)
+{
+	struct stat st;
+
+	memset(id, 0, sizeof *id);
+	if (stat(file, &st))
+		return errno;
+	id->dev = st.st_dev;
+	id->ino = st.st_ino;
+	id->size = st.st_size;
+	id->changed = st.st_ctim;
+	return 0;
+}
+
+static int is_same(const char *file, const struct spawn_id *id)
+{
+	struct spawn_id now;
+
+	return !spawn_identify(file, &now) && now.dev == id->dev &&
+		now.ino == id->ino && now.size == id->size &&
+		now.changed.tv_sec == id->changed.tv_sec &&
+		now.changed.tv_nsec == id->changed.tv_nsec;
+}
+
 /* --- starting ---------------------------------------------------------------- */
 
 static int set_files(posix_spawn_file_actions_t *fa, const struct spawn *s)
@@ -220,8 +244,11 @@ int spawn_start(const struct spawn *s, pid_t *pid)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
-	int code = posix_spawn_file_actions_init(&fa);
+	int code;
 
+	if (s->file && !is_same(s->file, &s->id))
+		return ESTALE;
+	code = posix_spawn_file_actions_init(&fa);
 	if (code)
 		return code;
 	code = posix_spawnattr_init(&attr);

@@ -9,11 +9,21 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define SPAWN_PATH_MAX 4096
 
+struct spawn_id {		/* which file it is, and which content */
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec changed;
+};
+
 struct spawn {
 	const char *path;	/* as spawn_find found it */
+	const char *file;	/* where that is looked at; NULL: it isn't */
+	struct spawn_id id;	/* what it has to be then */
 	char *const *argv;
 	char *const *envp;	/* NULL: ours */
 	const char *cwd;	/* NULL: ours */
@@ -24,7 +34,8 @@ struct spawn {
 				   group it is from its start */
 };
 
-/* 0, or errno. The program leads its group: kill(-*pid, ..). */
+/* 0, or errno; ESTALE: the file is not the one that was found. The program leads
+ * its group: kill(-*pid, ..). */
 int spawn_start(const struct spawn *s, pid_t *pid);
 /* It was reaped. */
 void spawn_gone(pid_t pid);
@@ -43,6 +54,9 @@ int spawn_find(const char *name, const char *path, const char *cwd, char *out,
 /* pipe2 with O_CLOEXEC, both ends above 2; raises the limit of descriptors
  * when it is reached. 0, or errno. */
 int spawn_pipe(int fds[2]);
+/* Which file it is now. 0, or errno. */
+int spawn_identify(const char *file, struct spawn_id *id);
+
 /* A descriptor that is readable once the child is gone; -1 where the kernel
  * has none. */
 int spawn_pidfd(pid_t pid);
