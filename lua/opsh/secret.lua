@@ -47,11 +47,14 @@ local function name_of(value, what)
 	return value
 end
 
----A secret from an environment variable.
+---A secret from an environment variable. What is set by now is masked from now on,
+---so that nobody passes it on who reads the variable by himself.
 ---@param name string
 ---@return userdata secret
 function M.env(name)
 	name_of(name, "name of an environment variable")
+	local now = (sys.getenv(name) or ""):gsub("\r?\n$", "")
+	if now ~= "" then c.new(now, name) end
 	return lazy(name, function()
 		local text = sys.getenv(name)
 		if not text then

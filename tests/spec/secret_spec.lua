@@ -30,6 +30,18 @@ local function masked(text)
 end
 
 describe("a secret", function()
+	it("of the environment is masked before it is used", function()
+		local before = sys.getenv
+		sys.getenv = function(name)
+			return name == "OF_THE_SPEC" and "env-of-the-spec-7\n" or before(name)
+		end
+		local fine, e = pcall(secret.env, "OF_THE_SPEC")
+		local none = pcall(secret.env, "NOT_SET_BY_ANYBODY")
+		sys.getenv = before
+		if not fine then error(e, 0) end
+		ok(none)
+		ok(masked "env-of-the-spec-7")
+	end)
 	it("prints as its name, everywhere", function()
 		local s = secret.value("value-of-the-spec-1", "spec")
 		eq(tostring(s), "[secret spec]")
