@@ -15,8 +15,7 @@
 /* What is kept of freed memory, and the size from which a block is the kernel's
  * own: bytes. */
 #define KEEP (64 << 20)
-#define OWN (4 << 20)
-#define STEP (1 << 20)
+#define OWN (1 << 20)
 
 #ifdef OPSH_TEST
 /* threads of the pool allocate too */
@@ -46,7 +45,6 @@ void mem_init(void)
 #ifdef __GLIBC__
 	mallopt(M_TRIM_THRESHOLD, KEEP);
 	mallopt(M_MMAP_THRESHOLD, OWN);
-	mallopt(M_TOP_PAD, STEP);
 #endif
 }
 
