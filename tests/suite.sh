@@ -108,7 +108,7 @@ slow() {
 kube_build() {
 	[ "$only" = "  " ] && command -v go > /dev/null || return
 	timeout -k 10 1800 nice -n 19 examples/stack/lib/kube-build.sh \
-		examples/stack/kube build/kube > "$LOGS/kube-build.log" 2>&1 &
+		examples/stack/kube "$PWD/build/kube" > "$LOGS/kube-build.log" 2>&1 &
 	building=$!
 }
 
