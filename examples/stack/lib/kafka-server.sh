@@ -2,8 +2,9 @@
 # kafka-server.sh: makes and starts brokers of Apache Kafka, each its own controller
 # too (KRaft), on free loopback ports; shared by the components kafka and kafka-ha
 # and by kafka-node.sh. The jars are fetched by Maven once, into build/kafka of this
-# tree or OPSH_KAFKA_BUILD. Owns the processes and data of the component at work;
-# must not keep anything else outside of stack_dir.
+# tree or OPSH_KAFKA_BUILD. OPSH_KAFKA_COMPILER: up to which of Java's compilers, 1
+# (starts fastest) to 4 (as a broker is run). Owns the processes and data of the
+# component at work; must not keep anything else outside of stack_dir.
 
 # shellcheck source=certificates.sh
 . "$stack_here/lib/certificates.sh"
