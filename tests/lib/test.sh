@@ -77,12 +77,12 @@ t_match() {
 
 # t_ok NAME COMMAND...: COMMAND succeeds.
 t_ok() {
-	local name=$1 out
+	local t_name=$1 t_said	# the command sees them: no names of a test's own
 	shift
-	if out=$("$@" 2>&1); then
+	if t_said=$("$@" 2>&1); then
 		t_pass
 	else
-		t_fail "$name" "$out"
+		t_fail "$t_name" "$t_said"
 	fi
 }
 
