@@ -11,7 +11,6 @@
 #include "core/exit.h"
 #include "core/loop.h"
 #include "core/lx.h"
-#include "core/mem.h"
 #include "core/sig.h"
 #include "core/spawn.h"
 #include "core/task.h"
@@ -163,7 +162,6 @@ int main(int argc, char **argv)
 	struct start start = { argc, EXIT_FAILED, argv };
 	lua_State *L;
 
-	mem_init();
 	unsetenv("SSLKEYLOGFILE");	/* fault 75: it would write keys */
 	redact_stream_init(&streams[0]);
 	redact_stream_init(&streams[1]);

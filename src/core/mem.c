@@ -12,10 +12,11 @@
 #include <malloc.h>
 #endif
 
-/* What is kept of freed memory, and the size from which a block is the kernel's
- * own: bytes. */
+/* What is kept of freed memory, the size from which a block is the kernel's own, and
+ * what is asked of it at a time: bytes. */
 #define KEEP (64 << 20)
-#define OWN (1 << 20)
+#define OWN (8 << 20)
+#define STEP (1 << 20)
 
 #ifdef OPSH_TEST
 /* threads of the pool allocate too */
@@ -40,11 +41,12 @@ int mem_should_fail(void)
 }
 #endif
 
-void mem_init(void)
+void mem_keep(void)
 {
 #ifdef __GLIBC__
 	mallopt(M_TRIM_THRESHOLD, KEEP);
 	mallopt(M_MMAP_THRESHOLD, OWN);
+	mallopt(M_TOP_PAD, STEP);
 #endif
 }
 

@@ -8,10 +8,10 @@
 
 #include <stddef.h>
 
-/* Of the whole process, first of all: memory that a batch has used stays for the next
- * one (glibc gives 128 KiB back at once, and a page costs more than what is put on
- * it). */
-void mem_init(void);
+/* Of the whole process: memory that a batch of small blocks has used stays for the
+ * next one (glibc gives most of it back at once, and a page costs more than what is
+ * put on it). For a library whose batches are large. */
+void mem_keep(void);
 
 void *mem_alloc(size_t size);			/* uninitialised */
 void *mem_zalloc(size_t size);			/* zeroed */
