@@ -189,6 +189,9 @@ static int take_error(struct kafka_reader *kr, struct kafka_part *p,
 			(long long)(p ? p->next : m->offset), kr->topic,
 			(int)m->partition);
 		return -1;
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+		/* the cluster has said that it is there: this broker hears of it
+		 * soon */
 	case RD_KAFKA_RESP_ERR__TRANSPORT:
 	case RD_KAFKA_RESP_ERR__TIMED_OUT:
 	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
