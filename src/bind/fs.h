@@ -72,7 +72,7 @@ struct fs_op {
 	struct buf text;	/* owned: the request of the record */
 };
 
-/* --- fs.c: calls ------------------------------------------------------------ */
+/* --- fs_job.c: calls ------------------------------------------------------------ */
 /* [-0, +1, v] An op with its job. verb: of the record and of messages. */
 struct fs_op *fs_new(lua_State *L, const char *verb,
 		     void (*run)(struct fs_job *job),
@@ -137,9 +137,9 @@ void fs_out_release(struct fs_job *job, struct fs_out *o);
 int fs_umask(void);
 
 /* --- fs_write.c ---------------------------------------------------------------- */
-/* [-0, +0, v] Opens the place of a file to be made or replaced. */
-enum effect_class fs_judge_out(lua_State *L, struct fs_op *fop,
-			       const char *path);
+/* [-0, +1, v] A call (from, to, options with mode, sync, timeout) whose job
+ * makes `to` of the contents of `from`: job->in, a mode for fs_out in flag. */
+int fs_start_copy(lua_State *L, struct fs_op *fop);
 
 /* --- fs_glob.c: names ------------------------------------------------------------- */
 /* Adds the n-th; -1 when there are too many. */

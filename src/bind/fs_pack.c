@@ -152,7 +152,7 @@ static void pack_all(struct fs_job *job, struct pack *p)
 		}
 	}
 	if (!flush(job, p))
-		fs_out_commit(job, &p->out, job->level >> 8);
+		fs_out_commit(job, &p->out, job->flag);
 }
 
 static void run_gzip(struct fs_job *job)
@@ -161,7 +161,7 @@ static void run_gzip(struct fs_job *job)
 
 	if (!p)
 		return;
-	if (deflateInit2(&p->z, job->level & 15, Z_DEFLATED, MAX_WBITS + GZIP,
+	if (deflateInit2(&p->z, job->level, Z_DEFLATED, MAX_WBITS + GZIP,
 			 8, Z_DEFAULT_STRATEGY) != Z_OK) {
 		fs_job_fail(job, ENOMEM, job->path);
 	} else {
@@ -245,7 +245,7 @@ static void unpack_all(struct fs_job *job, struct pack *p)
 				    : "it is empty");
 		return;
 	}
-	fs_out_commit(job, &p->out, job->level);
+	fs_out_commit(job, &p->out, job->flag);
 }
 
 static void run_gunzip(struct fs_job *job)
@@ -266,52 +266,22 @@ static void run_gunzip(struct fs_job *job)
 }
 
 /* --- calls ------------------------------------------------------------------------------ */
-/* gzip(from, to), gunzip(from, to): arguments and options at 1 to 3 */
-static int pack_call(lua_State *L, struct fs_op *fop, int level)
-{
-	const char *from = fs_checkpath(L, 1), *to = fs_checkpath(L, 2);
-	struct fs_job *job = fop->job;
-	enum effect_class cls;
-	struct stat st;
-	char text[64];
-	struct err e;
-	int mode;
-
-	fop->timeout = fs_timeout(L, 3, FS_TIMEOUT_LONG);
-	job->mode = fs_opt_mode(L, 3);
-	job->sync = lx_opt_bool(L, 3, "sync", 1);
-	job->path = fs_keep(L, from);
-	job->other = fs_keep(L, to);
-	job->in = fs_open_file(from, fop->verb, &st, &e);
-	if (job->in < 0)
-		err_raise(L, &e);
-	mode = (int)(st.st_mode & 0777) & ~fs_umask();
-	job->level = level ? mode << 8 | level : mode;
-	cls = fs_judge_out(L, fop, to);
-	if (job->exists && st.st_dev == job->old.st_dev &&
-	    st.st_ino == job->old.st_ino)
-		err_raisef(L, ERR_USAGE, "", "cannot %s '%s': '%s' is the "
-			   "same file", fop->verb, from, to);
-	snprintf(text, sizeof text, " bytes=%lld", (long long)st.st_size);
-	if (fs_begin(L, fop, cls, text))
-		return effect_push_withheld(L, &fop->effect, 3);
-	return fs_start(L, fop);
-}
-
 /* gzip(from, to [, {level, mode, sync, timeout, expect}]) -> result */
 static int l_fs_gzip(lua_State *L)
 {
 	static const char *const names[] = {
 		"level", "mode", "sync", "timeout", "expect", NULL
 	};
+	struct fs_op *fop;
 	lua_Integer level;
 
 	lua_settop(L, 3);
 	lx_opt_begin(L, 3, names);
 	level = lx_opt_int(L, 3, "level", 6);
 	luaL_argcheck(L, level >= 1 && level <= 9, 3, "level must be 1 to 9");
-	return pack_call(L, fs_new(L, "gzip", run_gzip, fs_push_done),
-			 (int)level);
+	fop = fs_new(L, "gzip", run_gzip, fs_push_done);
+	fop->job->level = (int)level;
+	return fs_start_copy(L, fop);
 }
 
 /* gunzip(from, to [, {max, mode, sync, timeout, expect}]) -> result */
@@ -327,7 +297,7 @@ static int l_fs_gunzip(lua_State *L)
 	fop = fs_new(L, "gunzip", run_gunzip, fs_push_done);
 	fop->job->max = lx_opt_int(L, 3, "max", UNPACK_MAX);
 	luaL_argcheck(L, fop->job->max >= 0, 3, "max must be 0 or more bytes");
-	return pack_call(L, fop, 0);
+	return fs_start_copy(L, fop);
 }
 
 void fs_open_pack(lua_State *L)

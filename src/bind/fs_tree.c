@@ -219,13 +219,30 @@ static int make_tmpdir(char *path, size_t name)
 	return -1;
 }
 
+/* [-0, +0, v] Asks the boundary for what is done at once. 1: withheld. */
+static int begin(lua_State *L, struct effect *f, const char *verb,
+		 const char *path)
+{
+	struct effect_call what;
+
+	memset(&what, 0, sizeof what);
+	what.target = fs_host(L);
+	what.cls = EFFECT_WRITE;
+	what.verb = verb;
+	what.request = path;
+	what.request_len = strlen(path);
+	if (effect_begin(L, f, &what) == EFFECT_WITHHELD)
+		return 1;
+	f->sent = 1;
+	return 0;
+}
+
 /* tmpdir([parent]) -> path, withheld: 0700; in a plan a path that is not there.
  * Nothing raises once it is made. */
 static int l_fs_tmpdir(lua_State *L)
 {
 	const char *parent = lua_isnoneornil(L, 1) ? getenv("TMPDIR")
 						   : fs_checkpath(L, 1);
-	struct effect_call what;
 	char path[PATH_MAX];
 	struct effect f;
 	struct err e;
@@ -235,18 +252,11 @@ static int l_fs_tmpdir(lua_State *L)
 		     parent && *parent ? parent : "/tmp");
 	luaL_argcheck(L, n > 0 && n < (int)sizeof path - TMP_NAME, 1,
 		      "path is too long");
-	memset(&what, 0, sizeof what);
-	what.target = fs_host(L);
-	what.cls = EFFECT_WRITE;
-	what.verb = "tmpdir";
-	what.request = path;
-	what.request_len = strlen(path);
-	if (effect_begin(L, &f, &what) == EFFECT_WITHHELD) {
+	if (begin(L, &f, "tmpdir", path)) {
 		lua_pushfstring(L, "%splan", path);
 		lua_pushboolean(L, 1);
 		return 2;
 	}
-	f.sent = 1;
 	if (make_tmpdir(path, (size_t)n)) {
 		fs_fail(&e, errno, "make a folder in", parent && *parent
 			? parent : "/tmp");
@@ -272,7 +282,6 @@ static int l_fs_rmtmp(lua_State *L)
 	struct removal r = { .count = 0 };
 	struct fs_place at = { .dir = -1 };
 	enum outcome outcome = OUTCOME_DONE;
-	struct effect_call what;
 	struct effect f;
 	struct err e;
 
@@ -281,17 +290,10 @@ static int l_fs_rmtmp(lua_State *L)
 		lua_pushinteger(L, 0);
 		return 1;
 	}
-	memset(&what, 0, sizeof what);
-	what.target = fs_host(L);
-	what.cls = EFFECT_WRITE;
-	what.verb = "remove";
-	what.request = path;
-	what.request_len = strlen(path);
-	if (effect_begin(L, &f, &what) == EFFECT_WITHHELD) {
+	if (begin(L, &f, "remove", path)) {
 		lua_pushinteger(L, 0);
 		return 1;
 	}
-	f.sent = 1;
 	fs_tmpdir_drop(path);
 	r.err = &e;
 	if (fs_place_open(&at, path, 0, "remove", &e) ||

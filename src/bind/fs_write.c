@@ -20,10 +20,10 @@
 #define COPY_PIECE (16 * 1024 * 1024)
 #define SUM_MAX (1024 * 1024)	/* contents whose checksum is recorded */
 
-
 /* --- judging ---------------------------------------------------------------------- */
-enum effect_class fs_judge_out(lua_State *L, struct fs_op *fop,
-			       const char *path)
+/* [-0, +0, v] Opens the place of a file to be made or replaced. */
+static enum effect_class judge_out(lua_State *L, struct fs_op *fop,
+				   const char *path)
 {
 	struct fs_job *job = fop->job;
 	struct err e;
@@ -44,17 +44,7 @@ enum effect_class fs_judge_out(lua_State *L, struct fs_op *fop,
 	return fs_in_tmpdir(job->at.dir) ? EFFECT_WRITE : EFFECT_DESTRUCTIVE;
 }
 
-/* --- write ------------------------------------------------------------------------ */
-static void run_write(struct fs_job *job)
-{
-	struct fs_out o;
-
-	if (!fs_out_open(job, &o) &&
-	    !fs_out_write(job, &o, job->data, job->len))
-		fs_out_commit(job, &o, job->flag);
-	fs_out_release(job, &o);
-}
-
+/* --- contents that are given -------------------------------------------------------- */
 /* Does the redactor know a part of it? Not said when memory is short. */
 static int holds_secret(const char *data, size_t len)
 {
@@ -101,9 +91,9 @@ static int take_data(lua_State *L, struct fs_job *job, int arg)
 	return secret;
 }
 
-/* write(path, data [, {mode, sync, timeout, expect}]) -> result {path, bytes,
- * replaced} */
-static int l_fs_write(lua_State *L)
+/* write and append: path, data and options at 1 to 3. */
+static int put(lua_State *L, const char *verb, void (*run)(struct fs_job *job),
+	       int appends)
 {
 	static const char *const names[] = {
 		"mode", "sync", "timeout", "expect", NULL
@@ -117,19 +107,42 @@ static int l_fs_write(lua_State *L)
 
 	lua_settop(L, 3);
 	lx_opt_begin(L, 3, names);
-	fop = fs_new(L, "write", run_write, fs_push_done);
+	fop = fs_new(L, verb, run, fs_push_done);
 	job = fop->job;
 	fop->timeout = fs_timeout(L, 3, FS_TIMEOUT);
 	job->mode = fs_opt_mode(L, 3);
 	job->sync = lx_opt_bool(L, 3, "sync", 1);
 	secret = take_data(L, job, 2);
 	job->path = fs_keep(L, path);
-	job->flag = secret ? 0600 : 0666 & ~fs_umask();
-	cls = fs_judge_out(L, fop, path);
+	/* what append makes the kernel masks itself */
+	job->flag = secret ? 0600 : appends ? 0666 : 0666 & ~fs_umask();
+	cls = judge_out(L, fop, path);
+	if (appends) {
+		job->replace = 0;
+		cls = EFFECT_WRITE;
+	}
 	describe(job, secret, text, sizeof text);
 	if (fs_begin(L, fop, cls, text))
 		return effect_push_withheld(L, &fop->effect, 3);
 	return fs_start(L, fop);
+}
+
+/* --- write ------------------------------------------------------------------------ */
+static void run_write(struct fs_job *job)
+{
+	struct fs_out o;
+
+	if (!fs_out_open(job, &o) &&
+	    !fs_out_write(job, &o, job->data, job->len))
+		fs_out_commit(job, &o, job->flag);
+	fs_out_release(job, &o);
+}
+
+/* write(path, data [, {mode, sync, timeout, expect}]) -> result {path, bytes,
+ * replaced} */
+static int l_fs_write(lua_State *L)
+{
+	return put(L, "write", run_write, 0);
 }
 
 /* --- append ----------------------------------------------------------------------- */
@@ -175,31 +188,7 @@ static void run_append(struct fs_job *job)
 /* append(path, data [, {mode, sync, timeout, expect}]) -> result {path, bytes} */
 static int l_fs_append(lua_State *L)
 {
-	static const char *const names[] = {
-		"mode", "sync", "timeout", "expect", NULL
-	};
-	const char *path = fs_checkpath(L, 1);
-	struct fs_op *fop;
-	struct fs_job *job;
-	char text[160];
-	int secret;
-
-	lua_settop(L, 3);
-	lx_opt_begin(L, 3, names);
-	fop = fs_new(L, "append", run_append, fs_push_done);
-	job = fop->job;
-	fop->timeout = fs_timeout(L, 3, FS_TIMEOUT);
-	job->mode = fs_opt_mode(L, 3);
-	job->sync = lx_opt_bool(L, 3, "sync", 1);
-	secret = take_data(L, job, 2);
-	job->path = fs_keep(L, path);
-	job->flag = secret ? 0600 : 0666;
-	fs_judge_out(L, fop, path);
-	job->replace = 0;
-	describe(job, secret, text, sizeof text);
-	if (fs_begin(L, fop, EFFECT_WRITE, text))
-		return effect_push_withheld(L, &fop->effect, 3);
-	return fs_start(L, fop);
+	return put(L, "append", run_append, 1);
 }
 
 /* --- copy -------------------------------------------------------------------------- */
@@ -252,6 +241,35 @@ out:
 	mem_free(chunk);
 }
 
+int fs_start_copy(lua_State *L, struct fs_op *fop)
+{
+	const char *from = fs_checkpath(L, 1), *to = fs_checkpath(L, 2);
+	struct fs_job *job = fop->job;
+	enum effect_class cls;
+	struct stat st;
+	char text[64];
+	struct err e;
+
+	fop->timeout = fs_timeout(L, 3, FS_TIMEOUT_LONG);
+	job->mode = fs_opt_mode(L, 3);
+	job->sync = lx_opt_bool(L, 3, "sync", 1);
+	job->path = fs_keep(L, from);
+	job->other = fs_keep(L, to);
+	job->in = fs_open_file(from, fop->verb, &st, &e);
+	if (job->in < 0)
+		err_raise(L, &e);
+	job->flag = (int)(st.st_mode & 0777) & ~fs_umask();
+	cls = judge_out(L, fop, to);
+	if (job->exists && st.st_dev == job->old.st_dev &&
+	    st.st_ino == job->old.st_ino)
+		err_raisef(L, ERR_USAGE, "", "cannot %s '%s': '%s' is the "
+			   "same file", fop->verb, from, to);
+	snprintf(text, sizeof text, " bytes=%lld", (long long)st.st_size);
+	if (fs_begin(L, fop, cls, text))
+		return effect_push_withheld(L, &fop->effect, 3);
+	return fs_start(L, fop);
+}
+
 /* copy(from, to [, {mode, sync, timeout, expect}]) -> result {path, bytes,
  * replaced} */
 static int l_fs_copy(lua_State *L)
@@ -259,36 +277,13 @@ static int l_fs_copy(lua_State *L)
 	static const char *const names[] = {
 		"mode", "sync", "timeout", "expect", NULL
 	};
-	const char *from = fs_checkpath(L, 1), *to = fs_checkpath(L, 2);
-	enum effect_class cls;
-	struct fs_op *fop;
-	struct fs_job *job;
-	struct stat st;
-	char text[64];
-	struct err e;
 
+	/* ahead of settop, which makes nil of what is missing */
+	fs_checkpath(L, 1);
+	fs_checkpath(L, 2);
 	lua_settop(L, 3);
 	lx_opt_begin(L, 3, names);
-	fop = fs_new(L, "copy", run_copy, fs_push_done);
-	job = fop->job;
-	fop->timeout = fs_timeout(L, 3, FS_TIMEOUT_LONG);
-	job->mode = fs_opt_mode(L, 3);
-	job->sync = lx_opt_bool(L, 3, "sync", 1);
-	job->path = fs_keep(L, from);
-	job->other = fs_keep(L, to);
-	job->in = fs_open_file(from, "copy", &st, &e);
-	if (job->in < 0)
-		err_raise(L, &e);
-	job->flag = (int)(st.st_mode & 0777) & ~fs_umask();
-	cls = fs_judge_out(L, fop, to);
-	if (job->exists && st.st_dev == job->old.st_dev &&
-	    st.st_ino == job->old.st_ino)
-		err_raisef(L, ERR_USAGE, "", "cannot copy '%s': '%s' is the "
-			   "same file", from, to);
-	snprintf(text, sizeof text, " bytes=%lld", (long long)st.st_size);
-	if (fs_begin(L, fop, cls, text))
-		return effect_push_withheld(L, &fop->effect, 3);
-	return fs_start(L, fop);
+	return fs_start_copy(L, fs_new(L, "copy", run_copy, fs_push_done));
 }
 
 /* --- rename ------------------------------------------------------------------------ */
