@@ -44,6 +44,10 @@ EXE_LIBS := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive \
 	-l:libuv_a.a -l:libutf8proc.a -l:libcrypto.a \
 	-Wl,--exclude-libs,libcrypto.a -lm -ldl -lpthread
 
+# mimalloc in libc's place, for the libraries too: their work here is small blocks
+# without end. `make MALLOC=` keeps libc's; what looks at memory itself has it anyway.
+MALLOC ?= $(if $(SAN)$(filter-out release,$(MODE)),,-lmimalloc)
+
 # --- what there is ------------------------------------------------------------
 EXE_SRCS := $(wildcard src/*.c src/core/*.c src/effect/*.c src/term/*.c \
 	src/run/*.c)
@@ -73,7 +77,8 @@ all: deps-build $(B)/opsh $(BIND_SOS)
 # --- the program --------------------------------------------------------------
 $(B)/opsh: $(EXE_OBJS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SANFLAGS) -no-pie -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(EXE_LIBS)
+	$(Q)$(CC) $(SANFLAGS) -no-pie -rdynamic $(LDFLAGS) -o $@ $(EXE_OBJS) $(MALLOC) \
+		$(EXE_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
@@ -146,4 +151,4 @@ help:
 	@echo '  install   into DESTDIR/PREFIX (PREFIX=$(PREFIX))'
 	@echo '  uninstall, clean'
 	@echo 'variables: MODE=release|debug|test|asan|tsan  SAN=address,undefined'
-	@echo '           V=1 (show commands)  DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC PREFIX DESTDIR'
+	@echo '           V=1 (show commands)  DEVELOPER=1 (-Werror)  CFLAGS LDFLAGS CC MALLOC PREFIX DESTDIR'

@@ -6,7 +6,7 @@ set -eu
 
 build="gcc make pkg-config liblua5.4-dev libuv1-dev libutf8proc-dev
 libssl-dev libjansson-dev zlib1g-dev libcurl4-openssl-dev libpq-dev libpg-query-dev
-libreadline-dev librdkafka-dev libc6-dev"
+libreadline-dev librdkafka-dev libmimalloc-dev libc6-dev"
 demo="redis-server redis-tools nginx-light openssl postgresql-15 pgbouncer
 default-jre-headless maven librdkafka-dev libhiredis-dev"
 test="$demo lua5.4 libcmocka-dev redis-sentinel valgrind clang

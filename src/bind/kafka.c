@@ -5,7 +5,6 @@
 #include "bind/kafka.h"
 
 #include "core/lx.h"
-#include "core/mem.h"
 
 struct identity {
 	struct kafka_call call;
@@ -90,7 +89,6 @@ int luaopen_opsh_c_kafka(lua_State *L)
 		{ "identity", l_identity }, { NULL, NULL }
 	};
 
-	mem_keep();
 	lua_newtable(L);
 	kafka_open_client(L);
 	kafka_open_mock(L);

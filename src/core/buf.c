@@ -20,7 +20,7 @@ void buf_init(struct buf *b)
 void buf_release(struct buf *b)
 {
 	if (b->cap)
-		mem_free(b->data);
+		mem_resize(b->data, b->cap, 0);
 	buf_init(b);
 }
 
@@ -54,7 +54,7 @@ char *buf_reserve(struct buf *b, size_t extra)
 	cap = b->cap ? b->cap : 64;
 	while (cap < need)
 		cap = cap > need / 2 ? cap * 2 : need;
-	data = mem_realloc(b->cap ? b->data : NULL, cap);
+	data = mem_resize(b->cap ? b->data : NULL, b->cap, cap);
 	if (!data) {
 		b->bad = 1;
 		return NULL;

@@ -1,22 +1,16 @@
 /*
- * mem: malloc with one place for failure injection (test builds only).
+ * mem: malloc with one place for failure injection (test builds only), and pages
+ * for what is large.
  */
 #include "core/mem.h"
 
 #ifdef OPSH_TEST
 #include <stdatomic.h>
 #endif
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
-/* What is kept of freed memory, the size from which a block is the kernel's own, and
- * what is asked of it at a time: bytes. */
-#define KEEP (64 << 20)
-#define OWN (8 << 20)
-#define STEP (1 << 20)
+#include <sys/mman.h>
 
 #ifdef OPSH_TEST
 /* threads of the pool allocate too */
@@ -41,15 +35,78 @@ int mem_should_fail(void)
 }
 #endif
 
-void mem_keep(void)
-{
-#ifdef __GLIBC__
-	mallopt(M_TRIM_THRESHOLD, KEEP);
-	mallopt(M_MMAP_THRESHOLD, OWN);
-	mallopt(M_TOP_PAD, STEP);
+/* --- large blocks ------------------------------------------------------------- */
+#define OWN_PAGES ((size_t)1 << 20)
+#define UNIT ((size_t)64 << 10)		/* a multiple of each page size there is */
+
+/* Only Linux grows pages in place; and ASan watches malloc's blocks alone. */
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#define owns_pages(size) ((size) >= OWN_PAGES)
+#else
+#define owns_pages(size) ((void)(size), 0)
 #endif
+
+static size_t paged(size_t size)
+{
+	return size > SIZE_MAX - UNIT ? SIZE_MAX / UNIT * UNIT :
+		(size + UNIT - 1) / UNIT * UNIT;
 }
 
+static void *map(size_t size)
+{
+	void *p = mmap(NULL, paged(size), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void drop(void *ptr, size_t old)
+{
+	if (owns_pages(old))
+		munmap(ptr, paged(old));
+	else
+		free(ptr);
+}
+
+/* From one kind of block to the other. */
+static void *move(void *ptr, size_t old, size_t size)
+{
+	void *p = owns_pages(size) ? map(size) : malloc(size);
+
+	if (!p)
+		return NULL;
+	if (ptr) {
+		memcpy(p, ptr, old < size ? old : size);
+		drop(ptr, old);
+	}
+	return p;
+}
+
+/* A smaller block of the same kind always succeeds: the old one will do. */
+void *mem_resize(void *ptr, size_t old, size_t size)
+{
+	void *p;
+
+	if (!size) {
+		if (ptr)
+			drop(ptr, old);
+		return NULL;
+	}
+	if (size > old && mem_should_fail())
+		return NULL;
+	if (owns_pages(old) != owns_pages(size))
+		return move(ptr, old, size);
+	if (!owns_pages(size)) {
+		p = realloc(ptr, size);
+	} else {
+		p = mremap(ptr, paged(old), paged(size), MREMAP_MAYMOVE);
+		if (p == MAP_FAILED)
+			p = NULL;
+	}
+	return p || size > old ? p : ptr;
+}
+
+/* --- blocks --------------------------------------------------------------------- */
 void *mem_alloc(size_t size)
 {
 	if (mem_should_fail())

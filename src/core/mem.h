@@ -8,17 +8,18 @@
 
 #include <stddef.h>
 
-/* Of the whole process: memory that a batch of small blocks has used stays for the
- * next one (glibc gives most of it back at once, and a page costs more than what is
- * put on it). For a library whose batches are large. */
-void mem_keep(void);
-
 void *mem_alloc(size_t size);			/* uninitialised */
 void *mem_zalloc(size_t size);			/* zeroed */
 void *mem_realloc(void *ptr, size_t size);	/* old block kept on failure */
 char *mem_strdup(const char *s);
 char *mem_memdup(const char *s, size_t len);	/* adds a NUL */
 void mem_free(void *ptr);			/* NULL allowed */
+/*
+ * realloc for an owner who knows the size it has (0 without a block); to 0 bytes
+ * it frees. From 1 MiB on a block has pages of its own: it grows without a copy
+ * beside it, and freed it is the kernel's at once.
+ */
+void *mem_resize(void *ptr, size_t old, size_t size);
 void mem_wipe(void *ptr, size_t len);		/* not optimised away */
 
 /*

@@ -3,7 +3,6 @@
  */
 #include "run/host.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <lualib.h>
@@ -34,20 +33,11 @@ static void *host_alloc(void *ud, void *ptr, size_t old, size_t size)
 
 	if (!ptr)
 		old = 0;
-	if (!size) {
-		m->used -= old;
-		free(ptr);
+	if (size > old && size - old > m->cap - m->used)
 		return NULL;
-	}
-	if (size > old) {
-		if (size - old > m->cap - m->used || mem_should_fail())
-			return NULL;
-	}
-	p = realloc(ptr, size);
-	if (p)
+	p = mem_resize(ptr, old, size);
+	if (p || !size)
 		m->used += size - old;
-	else if (size <= old)
-		return ptr;	/* Lua expects that shrinking succeeds */
 	return p;
 }
 
