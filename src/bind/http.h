@@ -2,9 +2,9 @@
  * http: what the files of the HTTP binding share. A transfer (http_xfer) is one
  * call: it resolves, runs on libcurl's multi handle, follows redirects within
  * its origin, tries again where that is legal, and tells its owner once that it
- * is over. Only http_curl.c, http_multi.c and http_url.c know libcurl; only
- * http_spec.c, http_call.c, http_stream.c, http_push.c, http_show.c, http_client.c
- * know Lua.
+ * is over. Only http_node.c, http_curl.c, http_multi.c and http_url.c know libcurl;
+ * only http_value.c, http_spec.c, http_call.c, http_stream.c, http_push.c,
+ * http_show.c, http_client.c know Lua.
  */
 #ifndef OPSH_BIND_HTTP_H
 #define OPSH_BIND_HTTP_H
@@ -58,7 +58,7 @@ struct http_client {
 	struct http_options o;
 	char where[288];	/* host:port, or the socket's path */
 	char origin[320];	/* scheme://where */
-	void *idle;		/* owned: easy handles, a list of http_curl.c's */
+	void *idle;		/* owned: easy handles, a list of http_node.c's */
 	int n_idle;
 	struct buf spare[HTTP_SPARES];	/* memory for calls to come */
 	int n_spare;
@@ -79,9 +79,6 @@ struct http_client *http_check(lua_State *L, int arg);
 void http_options_read(lua_State *L, int arg, struct http_options *o);
 void http_options_release(struct http_options *o);
 void http_open_client(lua_State *L);
-/* b is not initialised; hc NULL: no memory is kept. */
-void http_spare_take(struct http_client *hc, struct buf *b);
-void http_spare_give(struct http_client *hc, struct buf *b);
 
 /* --- a transfer --------------------------------------------------------------- */
 enum http_body { HTTP_NONE, HTTP_MEM, HTTP_FILE, HTTP_CHUNKS, HTTP_MIME };
@@ -180,6 +177,8 @@ struct http_xfer {
 	/* the owner, told once each / as often as it happens */
 	void (*done)(struct http_xfer *x);
 	void (*progress)(struct http_xfer *x);	/* NULL: not asked for */
+	/* http_xfer.c, told when an attempt of libcurl's is over */
+	void (*ended)(struct http_xfer *x, enum http_fault fault, int os_errno);
 };
 
 void http_xfer_init(struct http_xfer *x, struct http_client *hc);
@@ -191,8 +190,7 @@ void http_stop(struct http_xfer *x);
 /* Frees what is left of the client. */
 void http_dns_forget(struct http_client *hc);
 
-/* From http_curl.c, on the loop. */
-void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno);
+/* --- http_flow.c: its bytes, from libcurl's callbacks on the loop ---------------- */
 enum http_take http_on_head(struct http_xfer *x, const char *line, size_t len);
 enum http_take http_on_body(struct http_xfer *x, const char *data, size_t len);
 /* -1: stop, 0: the end or (paused) nothing yet */
@@ -204,6 +202,9 @@ void http_judge_status(struct http_xfer *x);
 void http_judge_cancel(struct http_xfer *x, struct err *e);
 void http_judge_redirect(struct http_xfer *x, const char *to, int within);
 int http_expected(const struct http_xfer *x);
+int http_is_redirect(const struct http_xfer *x);
+int http_is_busy(const struct http_xfer *x);	/* an answer for now only */
+int http_may_try_again(const struct http_xfer *x);
 void http_limit(struct http_xfer *x, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Ends the effect by x->err. */
@@ -218,16 +219,42 @@ int http_file_write(struct http_xfer *x, const char *data, size_t len);
 void http_file_finish(struct http_xfer *x);
 void http_file_drop(struct http_xfer *x);
 
-/* --- http_curl.c: libcurl -------------------------------------------------------------- */
+/* --- http_multi.c: attempts on libcurl ------------------------------------------------ */
 int http_curl_open(struct err *e);	/* counted; the first sets it up */
 void http_curl_close(void);
 int http_curl_start(struct http_xfer *x);	/* 0, or -1: no memory */
 void http_curl_stop(struct http_xfer *x);
 void http_curl_wake(struct http_xfer *x);	/* goes on where it paused */
-void http_curl_forget(struct http_client *hc);	/* idle handles */
+
+/* --- http_node.c: the handles of a client ----------------------------------------------- */
+void http_nodes_forget(struct http_client *hc);	/* those that are idle */
+
+/* --- http_url.c -------------------------------------------------------------------------- */
 /* Is `url` (maybe relative to the transfer's) of the same origin? Then x->url
  * is set to it. 1 yes, 0 no, -1 no URL */
 int http_curl_follow(struct http_xfer *x, const char *url);
+
+/* --- http_value.c: what Lua gives -------------------------------------------------------- */
+#define HTTP_UNRESERVED "-._~"	/* not to be encoded, in any place */
+_Noreturn void http_no_memory(lua_State *L);
+/* A field of the table at idx: a copy to own, NULL none. [-0, +0, v] */
+char *http_copy_field(lua_State *L, int idx, const char *name);
+/* One above 0; `kind` is what is raised for another. [-0, +0, v] */
+double http_seconds(lua_State *L, int idx, const char *name, double def,
+		    enum err_kind kind);
+/* A string or a secret, borrowed. [-0, +0, v] */
+const char *http_value(lua_State *L, int idx, size_t *len);
+/* A string, secret or list of them at idx, appended. [-0, +0, v] */
+void http_add_value(lua_State *L, int idx, struct buf *b);
+void http_add_encoded(struct buf *b, const char *s, size_t len,
+		      const char *keep);
+/* {name, value, name, value, ..} at idx as name=value&.. [-0, +0, v] */
+void http_add_pairs(lua_State *L, int idx, struct buf *b);
+/* The same as lines, each ended by NUL. [-0, +0, v] */
+void http_read_headers(lua_State *L, int idx, struct buf *b);
+/* Header line of HTTP basic authentication; the words are registered. */
+char *http_basic(lua_State *L, int user, int password);
+char *http_bearer(lua_State *L, int token);
 
 /* --- Lua ---------------------------------------------------------------------------------- */
 /* [-0, +0, v] reads the description of a call at idx (0: none) into x. */
@@ -235,15 +262,6 @@ void http_spec_read(lua_State *L, struct http_xfer *x, int idx);
 /* Method and path, [-0, +0, v] */
 void http_spec_target(lua_State *L, struct http_xfer *x, int method, int path,
 		      int spec);
-/* A string, secret or list of them at idx, appended. [-0, +0, v] */
-void http_add_value(lua_State *L, int idx, struct buf *b);
-void http_add_encoded(struct buf *b, const char *s, size_t len,
-		      const char *keep);
-/* Header line of HTTP basic authentication; the words are registered. */
-char *http_basic(lua_State *L, int user, int password);
-char *http_bearer(lua_State *L, int token);
-/* {name, value, name, value, ..} as lines, each ended by NUL. [-0, +0, v] */
-void http_read_headers(lua_State *L, int idx, struct buf *b);
 void http_describe(struct http_xfer *x);
 /* Asks the boundary. [-0, +0, v] */
 enum effect_verdict http_begin(lua_State *L, struct http_xfer *x);

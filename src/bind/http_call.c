@@ -80,7 +80,7 @@ enum effect_verdict http_begin(lua_State *L, struct http_xfer *x)
 	http_describe(x);
 	if (!buf_ok(&x->text) || !buf_ok(&x->url) || !buf_ok(&x->headers) ||
 	    !buf_ok(&x->body))
-		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+		http_no_memory(L);
 	if (x->to && begin_file(L, x) == EFFECT_WITHHELD)
 		return EFFECT_WITHHELD;
 	memset(&what, 0, sizeof what);

@@ -4,37 +4,14 @@
  */
 #include "bind/http.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/lx.h"
 #include "core/mem.h"
 #include "effect/redact.h"
-#include "effect/secret.h"
 
 /* --- options ----------------------------------------------------------------------- */
-static char *copy_str(lua_State *L, int arg, const char *name)
-{
-	const char *s = lx_opt_str(L, arg, name, NULL);
-	char *copy = s ? mem_strdup(s) : NULL;
-
-	if (s && !copy)
-		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
-	lua_pop(L, 1);
-	return copy;
-}
-
-static double seconds(lua_State *L, int arg, const char *name, double def)
-{
-	double v = lx_opt_num(L, arg, name, def);
-
-	if (!isfinite(v) || v <= 0)
-		err_raisef(L, ERR_CONFIG, "", "option '%s' must be a number "
-			   "of seconds above 0", name);
-	return v;
-}
-
 static void read_auth(lua_State *L, int arg, struct http_options *o)
 {
 	int top = lua_gettop(L);
@@ -54,9 +31,9 @@ static void read_proxy(lua_State *L, int arg, struct http_options *o)
 	struct buf b = BUF_INIT;
 	int top = lua_gettop(L);
 
-	o->proxy = copy_str(L, arg, "proxy");
-	o->proxy_host = copy_str(L, arg, "proxy_host");
-	o->proxy_port = copy_str(L, arg, "proxy_port");
+	o->proxy = http_copy_field(L, arg, "proxy");
+	o->proxy_host = http_copy_field(L, arg, "proxy_host");
+	o->proxy_port = http_copy_field(L, arg, "proxy_port");
 	if (lua_getfield(L, arg, "proxy_auth") != LUA_TNIL) {
 		http_add_value(L, top + 1, &b);
 		o->proxy_auth = buf_ok(&b) ? mem_strdup(b.data) : NULL;
@@ -64,7 +41,7 @@ static void read_proxy(lua_State *L, int arg, struct http_options *o)
 			mem_wipe(b.data, b.cap);
 		buf_release(&b);
 		if (!o->proxy_auth)
-			err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+			http_no_memory(L);
 	}
 	lua_settop(L, top);
 }
@@ -81,14 +58,14 @@ void http_options_read(lua_State *L, int arg, struct http_options *o)
 	luaL_checktype(L, arg, LUA_TTABLE);
 	lx_opt_begin(L, arg, names);
 	o->tls = lx_opt_bool(L, arg, "tls", 0);
-	o->host = copy_str(L, arg, "host");
-	o->port = copy_str(L, arg, "port");
-	o->socket = copy_str(L, arg, "socket");
-	o->base = copy_str(L, arg, "base");
-	o->ca = copy_str(L, arg, "ca");
-	o->cert = copy_str(L, arg, "cert");
-	o->key = copy_str(L, arg, "key");
-	o->server_name = copy_str(L, arg, "server_name");
+	o->host = http_copy_field(L, arg, "host");
+	o->port = http_copy_field(L, arg, "port");
+	o->socket = http_copy_field(L, arg, "socket");
+	o->base = http_copy_field(L, arg, "base");
+	o->ca = http_copy_field(L, arg, "ca");
+	o->cert = http_copy_field(L, arg, "cert");
+	o->key = http_copy_field(L, arg, "key");
+	o->server_name = http_copy_field(L, arg, "server_name");
 	read_auth(L, arg, o);
 	read_proxy(L, arg, o);
 	if (lua_getfield(L, arg, "headers") != LUA_TNIL)
@@ -96,8 +73,9 @@ void http_options_read(lua_State *L, int arg, struct http_options *o)
 	lua_pop(L, 1);
 	o->insecure = !lx_opt_bool(L, arg, "verify", 1);
 	o->http2 = lx_opt_bool(L, arg, "http2", 0);
-	o->timeout = seconds(L, arg, "timeout", 30);
-	o->connect_timeout = seconds(L, arg, "connect_timeout", 10);
+	o->timeout = http_seconds(L, arg, "timeout", 30, ERR_CONFIG);
+	o->connect_timeout = http_seconds(L, arg, "connect_timeout", 10,
+					  ERR_CONFIG);
 	o->max_body = lx_opt_int(L, arg, "max_body", HTTP_MAX_BODY);
 	if (!o->base || (!o->socket && (!o->host || !o->port)))
 		err_raisef(L, ERR_CONFIG, "", "an http target needs a url");
@@ -145,26 +123,6 @@ struct http_client *http_check(lua_State *L, int arg)
 	return hc;
 }
 
-/* Calls take and give in the opposite order: a buffer finds its size again. */
-void http_spare_take(struct http_client *hc, struct buf *b)
-{
-	buf_init(b);
-	if (hc->n_spare)
-		buf_swap(b, &hc->spare[--hc->n_spare]);
-}
-
-void http_spare_give(struct http_client *hc, struct buf *b)
-{
-	if (!hc || hc->closed || hc->n_spare == HTTP_SPARES || !b->cap ||
-	    b->cap > HTTP_SPARE_MAX) {
-		buf_release(b);
-		return;
-	}
-	buf_clear(b);
-	buf_init(&hc->spare[hc->n_spare]);
-	buf_swap(b, &hc->spare[hc->n_spare++]);
-}
-
 /* close(client) */
 static int l_client_close(lua_State *L)
 {
@@ -179,7 +137,7 @@ static int l_client_gc(lua_State *L)
 	struct http_client *hc = luaL_checkudata(L, 1, HTTP_CLIENT);
 
 	hc->closed = 1;
-	http_curl_forget(hc);
+	http_nodes_forget(hc);
 	http_dns_forget(hc);
 	http_options_release(&hc->o);
 	while (hc->n_spare)
@@ -272,7 +230,7 @@ static int l_register(lua_State *L)
 	const char *s = lx_checkstr(L, 1, &len);
 
 	if (redact_add(s, len) < 0)
-		return err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+		http_no_memory(L);
 	return 0;
 }
 

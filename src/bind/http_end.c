@@ -1,7 +1,8 @@
 /*
- * http_end: what became of a call. Decides kind, phase and message of a failure,
- * and the outcome: a write that may have left and was not answered is unknown;
- * nothing here guesses. Ends the effect.
+ * http_end: what became of a call. Decides what a status means (an end, a redirect,
+ * another attempt), kind, phase and message of a failure, and the outcome: a write
+ * that may have left and was not answered is unknown; nothing here guesses. Ends
+ * the effect.
  */
 #include "bind/http.h"
 
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *errno_name(int code)
 {
@@ -122,6 +124,22 @@ static void set_outcome(struct http_xfer *x)
 		 "applied", text, x->method);
 }
 
+void http_limit(struct http_xfer *x, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (x->err.kind != ERR_NONE)
+		return;
+	err_set(&x->err, ERR_LIMIT, "", "response of '%s': ", x->hc->where);
+	n = (int)strlen(x->err.message);
+	va_start(ap, fmt);
+	vsnprintf(x->err.message + n, sizeof x->err.message - (size_t)n, fmt,
+		  ap);
+	va_end(ap);
+	x->err.phase = PHASE_READ;
+}
+
 void http_judge_fault(struct http_xfer *x, enum http_fault fault, int os_errno)
 {
 	struct err *e = &x->err;
@@ -190,6 +208,56 @@ int http_expected(const struct http_xfer *x)
 	if (x->to)
 		return x->status / 100 == 2;
 	return x->cls == EFFECT_READ || x->status < 400;
+}
+
+const char *http_header(const struct http_xfer *x, const char *name,
+			size_t *len)
+{
+	size_t want = strlen(name);
+	const char *p = x->head.data, *end = p + x->head.len, *eol;
+
+	for (; p < end; p = eol + 1) {
+		eol = memchr(p, '\n', (size_t)(end - p));
+		if (!eol)
+			break;
+		if ((size_t)(eol - p) <= want || p[want] != ':' ||
+		    strncasecmp(p, name, want))
+			continue;
+		for (p += want + 1; p < eol && (*p == ' ' || *p == '\t'); p++)
+			;
+		*len = (size_t)(eol - p);
+		while (*len && (p[*len - 1] == '\r' || p[*len - 1] == ' '))
+			--*len;
+		return p;
+	}
+	return NULL;
+}
+
+/* One that is for us: followed, or an error. What may have an effect goes to
+ * another place only when the server says that it took none. */
+int http_is_redirect(const struct http_xfer *x)
+{
+	size_t len;
+
+	return x->follow > 0 && !x->any_status &&
+		(x->cls == EFFECT_READ || x->status >= 307) &&
+		!(x->n_expect && http_expected(x)) &&
+		(x->status == 301 || x->status == 302 || x->status == 303 ||
+		 x->status == 307 || x->status == 308) &&
+		http_header(x, "location", &len);
+}
+
+int http_may_try_again(const struct http_xfer *x)
+{
+	if (x->attempt - x->followed >= x->retry.attempts)
+		return 0;
+	return (x->cls == EFFECT_READ || x->keyed) && x->kind != HTTP_CHUNKS;
+}
+
+int http_is_busy(const struct http_xfer *x)
+{
+	return (x->status == 429 || x->status == 502 || x->status == 503 ||
+		x->status == 504) && !(x->n_expect && http_expected(x));
 }
 
 /* A redirect that is not followed. within: 1 its origin, too often; 0 another

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include <curl/multi.h>
+#include "bind/http_sock.h"
 
 #define CONNS_MAX 256		/* connections kept alive, all targets */
 #define FILES_MAX 65536		/* descriptors that we ask for, at most */
@@ -29,7 +29,7 @@ static int starving;		/* a running call may be starved */
 static void settle(void);
 
 /* --- sockets and timer ---------------------------------------------------------- */
-void http_curl_ready(int fd, int events, int status)
+static void on_ready(int fd, int events, int status)
 {
 	int mask = 0, n;
 
@@ -64,7 +64,7 @@ static int on_socket(CURL *curl, curl_socket_t fd, int what, void *arg,
 		events |= LOOP_READ;
 	if (what & CURL_POLL_OUT)
 		events |= LOOP_WRITE;
-	if (http_sock_want(fd, events) == 0)
+	if (http_sock_want(fd, events, on_ready) == 0)
 		return 0;
 	/* refusing here would end every transfer there is: only this one */
 	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&node);
@@ -236,7 +236,7 @@ static void end_attempt(CURL *curl, CURLcode code)
 		node->plain = 0;	/* its state is not worth a doubt */
 	}
 	http_curl_stop(x);
-	http_ended(x, fault, (int)os);
+	x->ended(x, fault, (int)os);
 }
 
 static int end_starved(void)
@@ -252,7 +252,7 @@ static int end_starved(void)
 		return 0;
 	http_curl_stop(x);
 	snprintf(x->fault, sizeof x->fault, "out of memory");
-	http_ended(x, HTTP_F_MEMORY, 0);
+	x->ended(x, HTTP_F_MEMORY, 0);
 	return 1;
 }
 

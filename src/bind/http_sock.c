@@ -4,17 +4,19 @@
  * the next call on it asks the kernel for nothing. Knows neither libcurl nor Lua;
  * must not close a descriptor.
  */
-#include "bind/http_node.h"
+#include "bind/http_sock.h"
 
 #include <stdint.h>
 #include <string.h>
 
+#include "core/loop.h"
 #include "core/mem.h"
 
 #define GROW 64
 
 struct sock {
 	struct loop_watch *watch;	/* owned */
+	void (*ready)(int fd, int events, int status);
 	int events;			/* that the watch has */
 	int wanted;			/* libcurl waits for it */
 	int keeps;			/* its end is told by http_sock_gone */
@@ -45,7 +47,7 @@ static void on_event(void *arg, int events, int status)
 	struct sock *s = &socks[fd];
 
 	if (s->wanted) {
-		http_curl_ready(fd, events, status);
+		s->ready(fd, events, status);
 		return;
 	}
 	/* nobody's: the server has closed it, or talks out of turn. libcurl finds
@@ -63,7 +65,8 @@ static void drop(struct sock *s)
 	s->events = s->wanted = 0;
 }
 
-int http_sock_want(int fd, int events)
+int http_sock_want(int fd, int events,
+		   void (*ready)(int fd, int events, int status))
 {
 	struct sock *s;
 
@@ -77,6 +80,7 @@ int http_sock_want(int fd, int events)
 	} else if (!s->wanted) {
 		loop_watch_idle(s->watch, 0);
 	}
+	s->ready = ready;
 	s->wanted = 1;
 	s->events = events;
 	return loop_watch_set(s->watch, events) ? -1 : 0;

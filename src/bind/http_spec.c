@@ -1,221 +1,24 @@
 /*
  * http_spec: a call's description, read from Lua into a transfer: URL, header
  * lines, body, limits. opsh.http has checked the options' names; what could break
- * the protocol (line ends in headers, methods, paths) is checked here. Strings
- * may be secrets wherever a value stands.
+ * the protocol (methods, paths, line ends in parts) is checked here and in
+ * http_value.c.
  */
 #include "bind/http.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "core/lx.h"
 #include "core/mem.h"
-#include "effect/redact.h"
-#include "effect/secret.h"
 
-#define UNRESERVED "-._~"
 #define SHOWN_BODY 8192	/* bytes; the record cuts, after it has masked */
 
-static _Noreturn void no_memory(lua_State *L)
-{
-	err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
-}
-
-/* --- values ---------------------------------------------------------------------- */
-static const char *value_at(lua_State *L, int idx, size_t *len)
-{
-	const char *s = secret_get(L, idx, len);
-
-	if (s)
-		return s;
-	if (lua_type(L, idx) == LUA_TSTRING)
-		return lua_tolstring(L, idx, len);
-	err_raisef(L, ERR_USAGE, "", "a string or a secret is expected, not "
-		   "a %s", luaL_typename(L, idx));
-}
-
-void http_add_value(lua_State *L, int idx, struct buf *b)
-{
-	lua_Integer i, n;
-	const char *s;
-	size_t len;
-
-	if (lua_type(L, idx) != LUA_TTABLE) {
-		s = value_at(L, idx, &len);
-		buf_add(b, s, len);
-		return;
-	}
-	n = (lua_Integer)lua_rawlen(L, idx);
-	for (i = 1; i <= n; i++) {
-		lua_rawgeti(L, idx, i);
-		s = value_at(L, -1, &len);
-		buf_add(b, s, len);
-		lua_pop(L, 1);
-	}
-}
-
-void http_add_encoded(struct buf *b, const char *s, size_t len,
-		      const char *keep)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
-
-		if (c < 128 && (isalnum(c) || (c && strchr(keep, c))))
-			buf_addc(b, (char)c);
-		else
-			buf_addf(b, "%%%02X", c);
-	}
-}
-
-/* {name, value, name, value, ..} at idx as name=value&.. */
-static void add_pairs(lua_State *L, int idx, struct buf *b)
-{
-	lua_Integer i, n = (lua_Integer)lua_rawlen(L, idx);
-	const char *s;
-	size_t len;
-
-	for (i = 1; i <= n; i++) {
-		lua_rawgeti(L, idx, i);
-		s = value_at(L, -1, &len);
-		if (i > 1)
-			buf_addc(b, i % 2 ? '&' : '=');
-		http_add_encoded(b, s, len, UNRESERVED);
-		lua_pop(L, 1);
-	}
-}
-
-/* "Name: value", NUL: what libcurl is to send. */
-static void add_line(lua_State *L, struct buf *b, const char *name, size_t len,
-		     int idx)
-{
-	size_t at = b->len;
-	const char *p;
-
-	if (!len || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
-			   "QRSTUVWXYZ0123456789-_.!#$%&'*+^`|~") != len)
-		err_raisef(L, ERR_USAGE, "", "'%s' is no name of a header",
-			   name);
-	buf_addf(b, "%s: ", name);
-	http_add_value(L, idx, b);
-	if (!buf_ok(b))
-		no_memory(L);
-	for (p = b->data + at; p < b->data + b->len; p++)
-		if (*p == '\r' || *p == '\n' || !*p)
-			err_raisef(L, ERR_USAGE, "", "header '%s' holds a line "
-				   "end or a NUL byte", name);
-	if (b->len == at + len + 2) {	/* libcurl's empty header */
-		b->len -= 2;
-		buf_addc(b, ';');
-	}
-	buf_addc(b, '\0');
-}
-
-void http_read_headers(lua_State *L, int idx, struct buf *b)
-{
-	lua_Integer i, n;
-
-	luaL_checktype(L, idx, LUA_TTABLE);
-	n = (lua_Integer)lua_rawlen(L, idx);
-	for (i = 1; i < n; i += 2) {
-		size_t len = 0;
-		const char *name;
-
-		lua_rawgeti(L, idx, i);
-		lua_rawgeti(L, idx, i + 1);
-		name = lua_tolstring(L, -2, &len);
-		add_line(L, b, name ? name : "", len, lua_gettop(L));
-		lua_pop(L, 2);
-	}
-	if (!buf_ok(b))
-		no_memory(L);
-}
-
 /* --- authentication ----------------------------------------------------------------- */
-static void add_base64(struct buf *b, const char *data, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
-				     "opqrstuvwxyz0123456789+/";
-	const unsigned char *s = (const unsigned char *)data;
-	size_t i;
-
-	for (i = 0; i < len; i += 3) {
-		unsigned v = (unsigned)s[i] << 16;
-
-		v |= i + 1 < len ? (unsigned)s[i + 1] << 8 : 0;
-		v |= i + 2 < len ? s[i + 2] : 0;
-		buf_addc(b, digits[v >> 18]);
-		buf_addc(b, digits[v >> 12 & 63]);
-		buf_addc(b, i + 1 < len ? digits[v >> 6 & 63] : '=');
-		buf_addc(b, i + 2 < len ? digits[v & 63] : '=');
-	}
-}
-
-/* Takes the text out of b; NULL when memory is gone. */
-static char *take_text(struct buf *b)
-{
-	char *text = buf_ok(b) ? mem_memdup(b->data, b->len) : NULL;
-
-	if (b->cap)
-		mem_wipe(b->data, b->cap);
-	buf_release(b);
-	return text;
-}
-
-char *http_basic(lua_State *L, int user, int password)
-{
-	struct buf b = BUF_INIT, line = BUF_INIT;
-	size_t ulen = 0, plen = 0;
-	const char *u = value_at(L, user, &ulen);
-	const char *p = lua_isnil(L, password) ? "" :
-		value_at(L, password, &plen);
-	char *text;
-
-	if (memchr(u, ':', ulen))
-		err_raisef(L, ERR_CONFIG, "", "a user of HTTP basic "
-			   "authentication can't hold a ':'");
-	buf_add(&b, u, ulen);
-	buf_addc(&b, ':');
-	buf_add(&b, p, plen);
-	buf_adds(&line, "Authorization: Basic ");
-	add_base64(&line, b.data, b.len);
-	mem_free(take_text(&b));
-	text = take_text(&line);
-	if (!text || redact_add(text + 21, strlen(text + 21)) < 0 ||
-	    (plen && redact_add(p, plen) < 0)) {
-		mem_free(text);
-		no_memory(L);
-	}
-	return text;
-}
-
-char *http_bearer(lua_State *L, int token)
-{
-	struct buf line = BUF_INIT;
-	size_t len;
-	const char *s = value_at(L, token, &len);
-	char *text;
-
-	if (strcspn(s, "\r\n") != len)
-		err_raisef(L, ERR_CONFIG, "", "the token holds a line end or a "
-			   "NUL byte");
-	buf_adds(&line, "Authorization: Bearer ");
-	buf_add(&line, s, len);
-	text = take_text(&line);
-	if (!text || redact_add(s, len) < 0) {
-		mem_free(text);
-		no_memory(L);
-	}
-	return text;
-}
-
 static void read_auth(lua_State *L, struct http_xfer *x, int idx)
 {
 	int top = lua_gettop(L);
@@ -275,7 +78,7 @@ static void add_path(lua_State *L, struct buf *b, const char *s, size_t len)
 			buf_addc(b, (char)c);
 		else
 			http_add_encoded(b, s + i, 1,
-					 UNRESERVED "!$&'()*+,;=:@/?");
+					 HTTP_UNRESERVED "!$&'()*+,;=:@/?");
 	}
 }
 
@@ -284,7 +87,7 @@ void http_spec_target(lua_State *L, struct http_xfer *x, int method, int path,
 {
 	const struct http_client *hc = x->hc;
 	size_t len;
-	const char *s = value_at(L, path, &len);
+	const char *s = http_value(L, path, &len);
 
 	read_method(L, x, method);
 	if (len && s[0] != '/' && s[0] != '?')
@@ -302,22 +105,11 @@ void http_spec_target(lua_State *L, struct http_xfer *x, int method, int path,
 	luaL_checktype(L, -1, LUA_TTABLE);
 	if (lua_rawlen(L, -1))
 		buf_addc(&x->url, memchr(s, '?', len) ? '&' : '?');
-	add_pairs(L, lua_gettop(L), &x->url);
+	http_add_pairs(L, lua_gettop(L), &x->url);
 	lua_pop(L, 1);
 }
 
 /* --- bodies --------------------------------------------------------------------------------- */
-static char *copy_field(lua_State *L, int idx, const char *name)
-{
-	const char *s = lx_opt_str(L, idx, name, NULL);
-	char *copy = s ? mem_strdup(s) : NULL;
-
-	if (s && !copy)
-		no_memory(L);
-	lua_pop(L, 1);
-	return copy;
-}
-
 static long long size_of(lua_State *L, const char *path)
 {
 	struct stat st;
@@ -351,7 +143,7 @@ static char *copy_line(lua_State *L, int idx, const char *name)
 		err_raisef(L, ERR_USAGE, "", "the %s of a part holds a line "
 			   "end or a NUL byte", name);
 	lua_pop(L, 1);
-	return copy_field(L, idx, name);
+	return http_copy_field(L, idx, name);
 }
 
 static void read_part(lua_State *L, struct http_part *p, int idx)
@@ -359,7 +151,7 @@ static void read_part(lua_State *L, struct http_part *p, int idx)
 	p->name = copy_line(L, idx, "name");
 	p->filename = copy_line(L, idx, "filename");
 	p->type = copy_line(L, idx, "type");
-	p->path = copy_field(L, idx, "file");
+	p->path = http_copy_field(L, idx, "file");
 	if (p->path) {
 		p->size = size_of(L, p->path);
 		return;
@@ -368,7 +160,7 @@ static void read_part(lua_State *L, struct http_part *p, int idx)
 	http_add_value(L, lua_gettop(L), &p->data);
 	lua_pop(L, 1);
 	if (!buf_ok(&p->data))
-		no_memory(L);
+		http_no_memory(L);
 }
 
 static void read_parts(lua_State *L, struct http_xfer *x, int idx)
@@ -377,7 +169,7 @@ static void read_parts(lua_State *L, struct http_xfer *x, int idx)
 
 	x->parts = mem_zalloc((size_t)n * sizeof *x->parts);
 	if (!x->parts)
-		no_memory(L);
+		http_no_memory(L);
 	for (i = 0; i < n; i++)
 		buf_init(&x->parts[i].data);
 	x->n_parts = n;
@@ -399,7 +191,7 @@ static void add_json(lua_State *L, int idx, struct buf *b)
 
 	for (i = 1; i <= n; i++) {
 		lua_rawgeti(L, idx, i);
-		s = value_at(L, -1, &len);
+		s = http_value(L, -1, &len);
 		if (lua_type(L, -1) == LUA_TSTRING) {
 			buf_add(b, s, len);
 		} else {
@@ -429,10 +221,10 @@ static void read_body(lua_State *L, struct http_xfer *x, int idx)
 			http_add_value(L, top + 1, &x->body);
 	} else if (lua_getfield(L, idx, "form") != LUA_TNIL) {
 		x->kind = HTTP_MEM;
-		add_pairs(L, top + 2, &x->body);
+		http_add_pairs(L, top + 2, &x->body);
 	} else if (lua_getfield(L, idx, "multipart") != LUA_TNIL) {
 		read_parts(L, x, top + 3);
-	} else if ((x->body_path = copy_field(L, idx, "body_file"))) {
+	} else if ((x->body_path = http_copy_field(L, idx, "body_file"))) {
 		open_body(L, x);
 	} else if (lx_opt_bool(L, idx, "chunks", 0)) {
 		x->kind = HTTP_CHUNKS;
@@ -495,16 +287,6 @@ static void read_retry(lua_State *L, struct http_xfer *x, int idx)
 	lua_pop(L, 1);
 }
 
-static double read_seconds(lua_State *L, int idx, const char *name, double def)
-{
-	double v = lx_opt_num(L, idx, name, def);
-
-	if (!isfinite(v) || v <= 0)
-		err_raisef(L, ERR_USAGE, "", "option '%s' must be a number of "
-			   "seconds above 0", name);
-	return v;
-}
-
 void http_spec_read(lua_State *L, struct http_xfer *x, int idx)
 {
 	x->follow = x->cls == EFFECT_READ && (!strcmp(x->method, "GET") ||
@@ -521,10 +303,10 @@ void http_spec_read(lua_State *L, struct http_xfer *x, int idx)
 	read_body(L, x, idx);
 	read_expect(L, x, idx);
 	read_retry(L, x, idx);
-	x->timeout = read_seconds(L, idx, "timeout", x->timeout);
-	x->connect_timeout = read_seconds(L, idx, "connect_timeout",
-					  x->connect_timeout);
-	x->to = copy_field(L, idx, "to");
+	x->timeout = http_seconds(L, idx, "timeout", x->timeout, ERR_USAGE);
+	x->connect_timeout = http_seconds(L, idx, "connect_timeout",
+					  x->connect_timeout, ERR_USAGE);
+	x->to = http_copy_field(L, idx, "to");
 	if (x->to) {
 		lua_getfield(L, idx, "host");
 		x->host = target_check(L, lua_gettop(L));

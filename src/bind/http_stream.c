@@ -257,7 +257,7 @@ static int l_write(lua_State *L)
 	if (!s->x.over)
 		buf_add(&s->x.body, data, len);
 	if (!buf_ok(&s->x.body))
-		return err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory");
+		http_no_memory(L);
 	lua_settop(L, 1);
 	if (s->x.send_waits)
 		http_curl_wake(&s->x);

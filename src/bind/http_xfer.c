@@ -1,7 +1,7 @@
 /*
- * http_xfer: the life of a transfer: addresses, attempts, redirects, the bytes
- * of its response with their limits. Knows neither libcurl nor Lua; what an end
- * means is judged in http_end.c.
+ * http_xfer: the life of a transfer: its memory, addresses, attempts, redirects.
+ * Knows neither libcurl nor Lua; what an end means is judged in http_end.c, its
+ * bytes are http_flow.c's.
  */
 #include "bind/http.h"
 
@@ -16,6 +16,29 @@
 
 #include "core/mem.h"
 
+static void ended(struct http_xfer *x, enum http_fault fault, int os_errno);
+
+/* --- memory of calls before ------------------------------------------------------ */
+/* Calls take and give in the opposite order: a buffer finds its size again. */
+static void spare_take(struct http_client *hc, struct buf *b)
+{
+	buf_init(b);
+	if (hc->n_spare)
+		buf_swap(b, &hc->spare[--hc->n_spare]);
+}
+
+static void spare_give(struct http_client *hc, struct buf *b)
+{
+	if (!hc || hc->closed || hc->n_spare == HTTP_SPARES || !b->cap ||
+	    b->cap > HTTP_SPARE_MAX) {
+		buf_release(b);
+		return;
+	}
+	buf_clear(b);
+	buf_init(&hc->spare[hc->n_spare]);
+	buf_swap(b, &hc->spare[hc->n_spare++]);
+}
+
 /* --- life -------------------------------------------------------------------- */
 void http_xfer_init(struct http_xfer *x, struct http_client *hc)
 {
@@ -26,12 +49,13 @@ void http_xfer_init(struct http_xfer *x, struct http_client *hc)
 	x->max_body = hc->o.max_body;
 	x->retry.attempts = 1;
 	x->began = loop_now();
+	x->ended = ended;
 	buf_init(&x->headers);
 	buf_init(&x->body);
-	http_spare_take(hc, &x->url);
-	http_spare_take(hc, &x->text);
-	http_spare_take(hc, &x->head);
-	http_spare_take(hc, &x->in);
+	spare_take(hc, &x->url);
+	spare_take(hc, &x->text);
+	spare_take(hc, &x->head);
+	spare_take(hc, &x->in);
 }
 
 static void forget_wait(struct http_xfer *x)
@@ -77,10 +101,10 @@ void http_xfer_release(struct http_xfer *x)
 	http_stop(x);
 	effect_abandon(&x->effect);
 	effect_abandon(&x->file_effect);
-	http_spare_give(x->hc, &x->in);
-	http_spare_give(x->hc, &x->head);
-	http_spare_give(x->hc, &x->text);
-	http_spare_give(x->hc, &x->url);
+	spare_give(x->hc, &x->in);
+	spare_give(x->hc, &x->head);
+	spare_give(x->hc, &x->text);
+	spare_give(x->hc, &x->url);
 	wipe(&x->headers);
 	buf_release(&x->body);
 	if (x->auth)
@@ -102,7 +126,7 @@ void http_xfer_release(struct http_xfer *x)
 }
 
 /* --- addresses ------------------------------------------------------------------ */
-static void start(struct http_xfer *x);
+static void begin(struct http_xfer *x);
 
 static void on_addresses(void *arg, const struct loop_addr *addrs, int n,
 			 const struct err *e)
@@ -134,13 +158,13 @@ static void on_addresses(void *arg, const struct loop_addr *addrs, int n,
 		x->later = NULL;
 		x->dns_took += loop_now() - x->dns_began;
 		if (hc->addrs) {
-			start(x);
+			begin(x);
 			continue;
 		}
 		snprintf(x->fault, sizeof x->fault, "%.*s",
 			 (int)sizeof x->fault - 1, n ? "out of memory" :
 			 e->message);
-		http_ended(x, n || e->kind == ERR_LIMIT ? HTTP_F_MEMORY :
+		ended(x, n || e->kind == ERR_LIMIT ? HTTP_F_MEMORY :
 			   HTTP_F_DNS, 0);
 	}
 }
@@ -170,10 +194,10 @@ static const char *unresolved(const struct http_client *hc)
 static void no_memory(struct http_xfer *x)
 {
 	snprintf(x->fault, sizeof x->fault, "out of memory");
-	http_ended(x, HTTP_F_MEMORY, 0);
+	ended(x, HTTP_F_MEMORY, 0);
 }
 
-static void start(struct http_xfer *x)
+static void begin(struct http_xfer *x)
 {
 	if (http_curl_start(x) < 0)
 		no_memory(x);
@@ -188,7 +212,7 @@ static void on_dns_late(void *arg)
 	loop_timer_free(x->later);
 	x->later = NULL;
 	x->dns_took += loop_now() - x->dns_began;
-	http_ended(x, HTTP_F_TIMEOUT, 0);
+	ended(x, HTTP_F_TIMEOUT, 0);
 }
 
 void http_go(struct http_xfer *x)
@@ -206,7 +230,7 @@ void http_go(struct http_xfer *x)
 		lseek(x->body_fd, 0, SEEK_SET);
 	if (!host || (hc->addrs &&
 		      loop_now() - hc->addrs_at < HTTP_DNS_FRESH)) {
-		start(x);
+		begin(x);
 		return;
 	}
 	x->phase = PHASE_DNS;
@@ -223,191 +247,6 @@ void http_go(struct http_xfer *x)
 	}
 	x->next = hc->waiting;
 	hc->waiting = x;
-}
-
-/* --- what comes ------------------------------------------------------------------- */
-void http_limit(struct http_xfer *x, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	if (x->err.kind != ERR_NONE)
-		return;
-	err_set(&x->err, ERR_LIMIT, "", "response of '%s': ", x->hc->where);
-	n = (int)strlen(x->err.message);
-	va_start(ap, fmt);
-	vsnprintf(x->err.message + n, sizeof x->err.message - (size_t)n, fmt,
-		  ap);
-	va_end(ap);
-	x->err.phase = PHASE_READ;
-}
-
-const char *http_header(const struct http_xfer *x, const char *name,
-			size_t *len)
-{
-	size_t want = strlen(name);
-	const char *p = x->head.data, *end = p + x->head.len, *eol;
-
-	for (; p < end; p = eol + 1) {
-		eol = memchr(p, '\n', (size_t)(end - p));
-		if (!eol)
-			break;
-		if ((size_t)(eol - p) <= want || p[want] != ':' ||
-		    strncasecmp(p, name, want))
-			continue;
-		for (p += want + 1; p < eol && (*p == ' ' || *p == '\t'); p++)
-			;
-		*len = (size_t)(eol - p);
-		while (*len && (p[*len - 1] == '\r' || p[*len - 1] == ' '))
-			--*len;
-		return p;
-	}
-	return NULL;
-}
-
-/* One that is for us: followed, or an error. What may have an effect goes to
- * another place only when the server says that it took none. */
-static int is_redirect(const struct http_xfer *x)
-{
-	size_t len;
-
-	return x->follow > 0 && (x->cls == EFFECT_READ || x->status >= 307) && !x->any_status &&
-		!(x->n_expect && http_expected(x)) &&
-		(x->status == 301 || x->status == 302 || x->status == 303 ||
-		 x->status == 307 || x->status == 308) &&
-		http_header(x, "location", &len);
-}
-
-static int may_try_again(const struct http_xfer *x)
-{
-	if (x->attempt - x->followed >= x->retry.attempts)
-		return 0;
-	return (x->cls == EFFECT_READ || x->keyed) && x->kind != HTTP_CHUNKS;
-}
-
-static int busy_status(const struct http_xfer *x)
-{
-	return (x->status == 429 || x->status == 502 || x->status == 503 ||
-		x->status == 504) && !(x->n_expect && http_expected(x));
-}
-
-enum http_take http_on_head(struct http_xfer *x, const char *line, size_t len)
-{
-	x->phase = PHASE_READ;
-	x->head_bytes += len;
-	if (++x->head_lines > HTTP_MAX_LINES) {
-		http_limit(x, "more than %d header lines", HTTP_MAX_LINES);
-		return HTTP_STOP;
-	}
-	if (x->head_bytes > HTTP_MAX_HEAD) {
-		http_limit(x, "headers are longer than %d bytes",
-			   HTTP_MAX_HEAD);
-		return HTTP_STOP;
-	}
-	if (x->head_done)
-		return HTTP_TOOK;	/* trailers */
-	if (len > 9 && !strncmp(line, "HTTP/", 5)) {
-		const char *p = memchr(line, ' ', len), *end = line + len;
-
-		buf_clear(&x->head);
-		for (x->status = 0; p && ++p < end && *p >= '0' && *p <= '9' &&
-		     x->status < 1000;)
-			x->status = x->status * 10 + *p - '0';
-	}
-	if (len > 2 || (len && line[0] != '\r' && line[0] != '\n')) {
-		buf_add(&x->head, line, len);
-		return HTTP_TOOK;
-	}
-	if (x->status < 200)
-		return HTTP_TOOK;
-	x->head_done = 1;
-	x->discard = is_redirect(x) || (busy_status(x) && may_try_again(x));
-	if (x->progress && !x->discard)
-		x->progress(x);
-	return HTTP_TOOK;
-}
-
-static void keep_start(struct http_xfer *x, const char *data, size_t len)
-{
-	size_t room = sizeof x->start - x->start_len;
-
-	if (len > room)
-		len = room;
-	memcpy(x->start + x->start_len, data, len);
-	x->start_len += len;
-}
-
-enum http_take http_on_body(struct http_xfer *x, const char *data, size_t len)
-{
-	if (x->streamed && x->in.len >= HTTP_HIGH) {
-		x->recv_waits = 1;
-		return HTTP_PAUSE;
-	}
-	x->got += (long long)len;
-	if (x->max_body >= 0 && x->got > x->max_body) {
-		http_limit(x, "body is longer than %lld bytes", x->max_body);
-		return HTTP_STOP;
-	}
-	if (x->start_len < sizeof x->start)
-		keep_start(x, data, len);
-	if (x->discard)
-		return HTTP_TOOK;
-	if (x->to && http_expected(x))
-		return http_file_write(x, data, len) ? HTTP_STOP : HTTP_TOOK;
-	if (x->to)
-		return HTTP_TOOK;
-	buf_add(&x->in, data, len);
-	if (!buf_ok(&x->in)) {
-		err_set(&x->err, ERR_LIMIT, "ENOMEM", "out of memory for the "
-			"response of '%s'", x->hc->where);
-		x->err.phase = PHASE_READ;
-		return HTTP_STOP;
-	}
-	if (x->progress)
-		x->progress(x);
-	return HTTP_TOOK;
-}
-
-static long send_file(struct http_xfer *x, char *out, size_t size)
-{
-	ssize_t n;
-
-	do
-		n = read(x->body_fd, out, size);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		err_set(&x->err, ERR_IO, "", "cannot read '%s': %s",
-			x->body_path, strerror(errno));
-		x->err.phase = PHASE_SEND;
-	}
-	if (n == 0)
-		x->phase = PHASE_WAIT;
-	return (long)n;
-}
-
-long http_on_send(struct http_xfer *x, char *out, size_t size, int *paused)
-{
-	size_t n = x->body.len - x->body_at;
-
-	if (x->kind == HTTP_FILE)
-		return send_file(x, out, size);
-	if (!n && !x->body_ended) {
-		*paused = x->send_waits = 1;
-		if (x->progress)
-			x->progress(x);
-		return 0;
-	}
-	if (!n)
-		x->phase = PHASE_WAIT;
-	if (n > size)
-		n = size;
-	memcpy(out, x->body.data + x->body_at, n);
-	x->body_at += n;
-	if (x->body_at == x->body.len) {
-		buf_clear(&x->body);
-		x->body_at = 0;
-	}
-	return (long)n;
 }
 
 /* --- the end of an attempt ------------------------------------------------------------ */
@@ -432,7 +271,7 @@ static int try_again(struct http_xfer *x)
 	double wait = x->retry.delay;
 	int i;
 
-	if (!may_try_again(x))
+	if (!http_may_try_again(x))
 		return 0;
 	for (i = 1; i < x->attempt - x->followed; i++)
 		wait *= x->retry.factor;
@@ -457,7 +296,7 @@ static int redirect(struct http_xfer *x)
 	size_t len;
 	int within;
 
-	if (!is_redirect(x))
+	if (!http_is_redirect(x))
 		return 0;
 	to = http_header(x, "location", &len);
 	buf_add(&url, to, len);
@@ -474,7 +313,7 @@ static int redirect(struct http_xfer *x)
 	return 1;
 }
 
-void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno)
+static void ended(struct http_xfer *x, enum http_fault fault, int os_errno)
 {
 	enum err_kind mine = x->err.kind;
 
@@ -498,7 +337,7 @@ void http_ended(struct http_xfer *x, enum http_fault fault, int os_errno)
 	}
 	if (redirect(x))
 		return;
-	if (busy_status(x) && try_again(x))
+	if (http_is_busy(x) && try_again(x))
 		return;
 	if (x->err.kind == ERR_NONE)
 		http_judge_status(x);
