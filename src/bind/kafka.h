@@ -3,12 +3,13 @@
  * target) opens librdkafka's handles when they are needed: one for questions and
  * administration, others for producing and consuming. librdkafka has threads of
  * its own; what they have to say comes as events, on our loop. The only file that
- * includes rdkafka.h.
+ * includes headers of librdkafka's.
  */
 #ifndef OPSH_BIND_KAFKA_H
 #define OPSH_BIND_KAFKA_H
 
 #include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
 #include <lua.h>
 #include <stdatomic.h>
 
@@ -21,7 +22,6 @@
 #define KAFKA_CLIENT "opsh.kafka.client"
 
 #define KAFKA_FRESH 2.0		/* seconds that an identity counts as read */
-#define KAFKA_MOCK "test.mock.num.brokers"
 
 /* --- options (kafka_options.c) ----------------------------------------------- */
 struct kafka_options {		/* librdkafka's properties, as opsh.kafka made
@@ -73,7 +73,6 @@ void kafka_queue_close(struct kafka_queue *kq);	/* zeroed is fine; on the loop *
 /* --- handles (kafka_handle.c) ------------------------------------------------------ */
 struct kafka_handle;
 struct kafka_client;
-struct kafka_meeting;
 struct kafka_producer;
 
 /* An answer that will come on the handle's queue, known by its number: it is the
@@ -88,6 +87,17 @@ struct kafka_pend {
 };
 void kafka_pend_add(struct kafka_handle *h, struct kafka_pend *p);
 void kafka_pend_drop(struct kafka_pend *p);	/* the answer is thrown away */
+
+/* Somebody who waits until a broker of the handle's answers. Embed it. */
+struct kafka_watch {
+	struct kafka_watch *next;
+	struct kafka_handle *h;	/* borrowed; NULL: not waiting */
+	/* On the loop: no broker is connected; closed: the client was closed, and
+	 * it has to leave the list. */
+	void (*down)(struct kafka_watch *w, int closed);
+};
+void kafka_watch_add(struct kafka_handle *h, struct kafka_watch *w);
+void kafka_watch_drop(struct kafka_watch *w);
 
 typedef void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
 			     rd_kafka_topic_partition_list_t *list,
@@ -108,7 +118,7 @@ struct kafka_handle {
 	struct err fault;	/* the last trouble with a broker; kind NONE */
 	double fault_at;
 	struct err fatal;	/* the handle is of no use any more: fenced .. */
-	struct kafka_meeting *meets;	/* borrowed: who waits */
+	struct kafka_watch *watches;
 	/* Delivery reports and what else has no pend: on the loop, the event is
 	 * the callee's. NULL: dropped. */
 	void (*event)(struct kafka_handle *h, rd_kafka_event_t *ev);
@@ -134,12 +144,11 @@ void kafka_handle_drop(struct kafka_handle *h);	/* on the loop; NULL ok */
 /* The client goes: nothing is heard of the handle any more, whoever holds it. */
 void kafka_handle_deafen(struct kafka_handle *h);
 int kafka_handles(void);	/* that librdkafka has not ended yet */
-/* kafka_meet.c: no broker is connected: whoever waits for one hears of it. */
-void kafka_meets_failed(struct kafka_handle *h);
-void kafka_meets_closed(struct kafka_handle *h, const struct kafka_client *kc);
 /* Puts the last trouble with a broker in the place of *e, when *e only says that
  * time is over, and the trouble is of later than `since`. */
 void kafka_blame(struct err *e, const struct kafka_handle *h, double since);
+/* "host:port,.." of the client's mock cluster, which it starts. NULL: *e */
+const char *kafka_mock_brokers(struct kafka_client *kc, struct err *e);
 
 /* --- the client (kafka_client.c, kafka_meet.c) ------------------------------ */
 /* What a meeting is asked beside the identity: is there such a topic? */
@@ -287,7 +296,5 @@ void kafka_open_consume(lua_State *L);		/* kafka_consume.c: reading */
 
 /* kafka_produce.c: what the client still has, at its end. */
 void kafka_producers_close(struct kafka_client *kc);
-/* kafka_mock.c: "host:port,.." of the mock cluster, which it starts. NULL: *e */
-const char *kafka_mock_brokers(struct kafka_client *kc, struct err *e);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * kafka_handle: a handle of librdkafka's (rd_kafka_t): made, served on the loop,
- * ended in the pool. Hears which broker can't be reached and why. Owns the handle;
- * must not know what it is used for.
+ * ended in the pool. Hears which broker can't be reached and why, and tells who
+ * waits for one. Handles of a mock cluster's client are made for the cluster, which
+ * one of them has. Owns the handle; must not know what it is used for.
  */
 #include "bind/kafka.h"
 
@@ -9,6 +10,8 @@
 #include <string.h>
 
 #include "core/mem.h"
+
+#define MOCK "test.mock.num.brokers"
 
 static int alive;
 
@@ -55,6 +58,51 @@ static void dispatch(struct kafka_handle *h, rd_kafka_event_t *ev)
 }
 
 /* --- brokers ------------------------------------------------------------------------ */
+void kafka_watch_add(struct kafka_handle *h, struct kafka_watch *w)
+{
+	w->h = h;
+	w->next = h->watches;
+	h->watches = w;
+}
+
+void kafka_watch_drop(struct kafka_watch *w)
+{
+	struct kafka_watch **at;
+
+	if (!w->h)
+		return;
+	for (at = &w->h->watches; *at && *at != w; )
+		at = &(*at)->next;
+	if (*at)
+		*at = w->next;
+	w->h = NULL;
+}
+
+static void tell_down(struct kafka_handle *h)
+{
+	struct kafka_watch *w, *next;
+
+	for (w = h->watches; w; w = next) {
+		next = w->next;
+		w->down(w, 0);
+	}
+}
+
+void kafka_blame(struct err *e, const struct kafka_handle *h, double since)
+{
+	struct err own = *e;
+
+	if (!h || h->fault.kind == ERR_NONE || h->fault_at < since ||
+	    (e->kind != ERR_TIMEOUT && e->kind != ERR_CONNECT))
+		return;
+	*e = h->fault;
+	e->outcome = own.outcome;
+	if (!e->hint[0])
+		snprintf(e->hint, sizeof e->hint, "%s", own.hint);
+	memcpy(e->target, own.target, sizeof e->target);
+	memcpy(e->op, own.op, sizeof e->op);
+}
+
 /* librdkafka connects again by itself; who answers then is asked again. */
 static void lost(struct kafka_client *kc)
 {
@@ -77,13 +125,13 @@ static void on_error(struct kafka_handle *h, rd_kafka_event_t *ev)
 		h->all_down = 1;
 		if (h->kc && h->kc->met_at)
 			lost(h->kc);
-		kafka_meets_failed(h);
+		tell_down(h);
 	} else {
 		kafka_error_broker(&h->fault, code, text ? text : "",
 				   atomic_load(&h->x509));
 		h->fault_at = loop_now();
 		if (h->all_down)
-			kafka_meets_failed(h);
+			tell_down(h);
 	}
 }
 
@@ -159,7 +207,7 @@ static rd_kafka_t *make(struct kafka_handle *h, struct kafka_client *kc,
 
 	if (!conf)
 		return NULL;
-	if (kc->o.mock && (!more || strcmp(more[0], KAFKA_MOCK))) {
+	if (kc->o.mock && (!more || strcmp(more[0], MOCK))) {
 		brokers = kafka_mock_brokers(kc, e);
 		if (!brokers)
 			goto fail;
@@ -231,6 +279,20 @@ struct kafka_handle *kafka_handle_member(struct kafka_client *kc,
 	return new_handle(kc, RD_KAFKA_CONSUMER, more, rebalance, e);
 }
 
+const char *kafka_mock_brokers(struct kafka_client *kc, struct err *e)
+{
+	char count[16];
+	const char *more[] = { MOCK, count, NULL };
+
+	snprintf(count, sizeof count, "%d", kc->o.mock);
+	if (!kc->mock)
+		kc->mock = kafka_handle_new(kc, RD_KAFKA_PRODUCER, more, e);
+	if (!kc->mock)
+		return NULL;
+	return rd_kafka_mock_cluster_bootstraps(
+		rd_kafka_handle_mock_cluster(kc->mock->rk));
+}
+
 void kafka_handle_hold(struct kafka_handle *h)
 {
 	h->held++;
@@ -252,7 +314,6 @@ static void unlink_handle(struct kafka_handle *h)
 void kafka_handle_deafen(struct kafka_handle *h)
 {
 	struct kafka_pend *p;
-	struct kafka_client *kc = h->kc;
 
 	unlink_handle(h);
 	kafka_queue_close(&h->main);
@@ -260,7 +321,8 @@ void kafka_handle_deafen(struct kafka_handle *h)
 		kafka_pend_drop(p);
 		p->event(p, NULL);
 	}
-	kafka_meets_closed(h, kc);
+	while (h->watches)
+		h->watches->down(h->watches, 1);
 }
 
 static void end_run(void *arg)

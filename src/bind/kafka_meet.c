@@ -16,7 +16,7 @@
 
 struct kafka_meeting {
 	struct op op;
-	struct kafka_meeting *next;	/* of the handle's */
+	struct kafka_watch watch;
 	struct kafka_client *kc;	/* borrowed: on the waiting frame */
 	struct kafka_handle *h;		/* held */
 	struct kafka_topic *topic;	/* borrowed: while the task waits */
@@ -26,20 +26,11 @@ struct kafka_meeting {
 	char cluster[160];	/* of the thread */
 	struct loop_timer *look;	/* owned: are all brokers down? */
 	_Atomic int stop;
-	int linked;
 };
 
 static void unlink_meeting(struct kafka_meeting *m)
 {
-	struct kafka_meeting **at;
-
-	if (!m->linked)
-		return;
-	for (at = &m->h->meets; *at && *at != m; )
-		at = &(*at)->next;
-	if (*at)
-		*at = m->next;
-	m->linked = 0;
+	kafka_watch_drop(&m->watch);
 	loop_timer_free(m->look);
 	m->look = NULL;
 }
@@ -101,21 +92,6 @@ static void meet_done(void *arg, int abandoned)
 }
 
 /* --- on the loop --------------------------------------------------------------------- */
-void kafka_blame(struct err *e, const struct kafka_handle *h, double since)
-{
-	struct err own = *e;
-
-	if (!h || h->fault.kind == ERR_NONE || h->fault_at < since ||
-	    (e->kind != ERR_TIMEOUT && e->kind != ERR_CONNECT))
-		return;
-	*e = h->fault;
-	e->outcome = own.outcome;
-	if (!e->hint[0])
-		snprintf(e->hint, sizeof e->hint, "%s", own.hint);
-	memcpy(e->target, own.target, sizeof e->target);
-	memcpy(e->op, own.op, sizeof e->op);
-}
-
 static enum op_answer meet_cancel(struct op *op)
 {
 	struct kafka_meeting *m = (struct kafka_meeting *)op;
@@ -135,31 +111,21 @@ static enum op_answer meet_cancel(struct op *op)
 	return OP_DETACH;
 }
 
-/* A wrong password or certificate gets no better by waiting. */
-void kafka_meets_failed(struct kafka_handle *h)
+static void on_down(struct kafka_watch *w, int closed)
 {
-	struct kafka_meeting *m, *next;
-	int final = h->fault.kind == ERR_TLS || h->fault.kind == ERR_AUTH;
-	struct err e;
+	struct kafka_meeting *m = (struct kafka_meeting *)(void *)((char *)w -
+				offsetof(struct kafka_meeting, watch));
+	struct err e = m->h->fault;
+	/* a wrong password or certificate gets no better by waiting */
+	int final = e.kind == ERR_TLS || e.kind == ERR_AUTH;
 
-	for (m = h->meets; m; m = next) {
-		next = m->next;
-		if (h->fault.kind == ERR_NONE ||
-		    (!final && loop_now() - m->began < PATIENCE))
-			continue;
-		e = h->fault;
-		op_cancel(&m->op, &e);
-	}
-}
-
-void kafka_meets_closed(struct kafka_handle *h, const struct kafka_client *kc)
-{
-	struct err e;
-
-	err_set(&e, ERR_CANCELLED, "", "target '%s' was closed", kc ?
-		kc->target->name : "?");
-	while (h->meets)
-		op_cancel(&h->meets->op, &e);
+	if (closed)
+		err_set(&e, ERR_CANCELLED, "", "target '%s' was closed",
+			m->kc->target->name);
+	else if (e.kind == ERR_NONE ||
+		 (!final && loop_now() - m->began < PATIENCE))
+		return;
+	op_cancel(&m->op, &e);
 }
 
 /* librdkafka says only once that it can't connect. */
@@ -168,7 +134,7 @@ static void look(void *arg)
 	struct kafka_meeting *m = arg;
 
 	if (m->h->all_down)
-		kafka_meets_failed(m->h);
+		on_down(&m->watch, 0);
 }
 
 /* The attempt left the process: it gets a record. */
@@ -258,9 +224,8 @@ static int l_meet(lua_State *L)
 	if (!loop_work_new(meet_run, meet_done, m))
 		kafka_no_memory(L);
 	op_start(&m->op);
-	m->next = m->h->meets;
-	m->h->meets = m;
-	m->linked = 1;
+	m->watch.down = on_down;
+	kafka_watch_add(m->h, &m->watch);
 	m->look = loop_timer_new(PATIENCE + 0.05, 0.5, look, m);
 	op_deadline(&m->op, left > 0 ? left : 0);
 	return op_park(L, &m->op);

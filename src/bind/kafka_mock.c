@@ -1,30 +1,11 @@
 /*
  * kafka_mock: librdkafka's mock cluster, for demos and for fault injection
  * (`brokers = "mock://3"`). Lives in a handle of its own, goes with the client.
- * The only file that includes rdkafka_mock.h. Must not be reached by a client of
- * real brokers.
+ * Must not be reached by a client of real brokers.
  */
 #include "bind/kafka.h"
 
-#include <librdkafka/rdkafka_mock.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "core/lx.h"
-
-const char *kafka_mock_brokers(struct kafka_client *kc, struct err *e)
-{
-	char count[16];
-	const char *more[] = { KAFKA_MOCK, count, NULL };
-
-	snprintf(count, sizeof count, "%d", kc->o.mock);
-	if (!kc->mock)
-		kc->mock = kafka_handle_new(kc, RD_KAFKA_PRODUCER, more, e);
-	if (!kc->mock)
-		return NULL;
-	return rd_kafka_mock_cluster_bootstraps(
-		rd_kafka_handle_mock_cluster(kc->mock->rk));
-}
 
 static rd_kafka_mock_cluster_t *check(lua_State *L)
 {
