@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/lx.h"
-#include "core/mem.h"
 
 #define JOB 4		/* stack index of the job in run and start */
 
@@ -50,9 +49,7 @@ static int begin(lua_State *L, struct exec_job *j)
 /* Environment and request are not needed any more. */
 static void forget(struct exec_job *j)
 {
-	if (j->env.cap)
-		mem_wipe(j->env.data, j->env.cap);
-	buf_release(&j->env);
+	exec_wipe(&j->env);
 	buf_release(&j->text);
 }
 
@@ -150,10 +147,7 @@ static int run_k(lua_State *L, int status, lua_KContext ctx)
 			break;
 		}
 	}
-	if (j->err.kind != ERR_NONE)
-		exec_raise(L, j);
-	exec_push_result(L, j);
-	return 1;
+	return exec_push_end(L, j);
 }
 
 /* --- the module --------------------------------------------------------------- */

@@ -115,6 +115,11 @@ void exec_read(lua_State *L, struct exec_job *j, struct exec_plan *p,
 /* which(name [, path]) -> file or nil */
 int exec_which(lua_State *L);
 
+/* --- exec_options.c ----------------------------------------------------------- */
+/* [-0, +n, v] The options of run, or of start, at 3: limits, ends, the folder. */
+void exec_read_options(lua_State *L, struct exec_job *j, struct exec_plan *p,
+		       int start);
+
 /* --- exec_env.c --------------------------------------------------------------- */
 /* [-0, +n, v] Options env and inherit (options at 3) as NAME=VALUE each, in
  * j->env; p->envp points to them. j->text is scratch. */
@@ -136,9 +141,13 @@ void exec_signal(struct exec_job *j, int sig);	/* to its groups */
 void exec_look(struct exec_job *j);
 /* Looks again and again, for what no descriptor tells. */
 void exec_ask_later(struct exec_job *j);
-/* On the loop: a stage has ended; the time is over. */
+/* On the loop: a stage has ended; the other side is ready; the time is over. */
 void exec_on_exit(void *stage, int events, int status);
+void exec_on_out(void *out, int events, int status);
+void exec_on_in(void *job, int events, int status);
 void exec_on_deadline(void *job);
+/* More for its stdin; `ends` closes it after that. 0 or -1 (memory). */
+int exec_feed(struct exec_job *j, const char *data, size_t len, int ends);
 
 /* --- exec_start.c ------------------------------------------------------------- */
 /* [-0, +0, v] Opens files and pipes, starts the programs. */
@@ -151,24 +160,19 @@ void exec_out_close(struct exec_out *o);
 /* Takes what is there; 1 when the end of it is. */
 int exec_out_take(struct exec_out *o);
 size_t exec_out_left(const struct exec_out *o);	/* bytes that nobody took */
+void exec_out_resume(struct exec_out *o);	/* after something was taken */
 void exec_in_close(struct exec_in *in);
-/* On the loop: the other side is ready. */
-void exec_on_out(void *out, int events, int status);
-void exec_on_in(void *job, int events, int status);
-/* Reads what is there (after something was taken). */
-void exec_resume(struct exec_job *j, int i);
-/* More for its stdin; `ends` closes it after that. 0 or -1 (memory). */
-int exec_feed(struct exec_job *j, const char *data, size_t len, int ends);
+/* Writes what goes now; 1: it took all, or is closed. */
+int exec_in_write(struct exec_in *in);
 
 /* --- exec_end.c: what it ended with ------------------------------------------- */
 /* On the loop: settles j->err and ends the effect. */
 void exec_settle(struct exec_job *j);
-/* [-0, +1, m] {status, signal, stdout, stderr, seconds, statuses} */
-void exec_push_result(lua_State *L, const struct exec_job *j);
-/* [-0, +0, v] Raises what it ended with. */
-_Noreturn void exec_raise(lua_State *L, const struct exec_job *j);
+/* [-0, +1, v] Raises what it ended with, or pushes {status, signal, stdout,
+ * stderr, seconds, statuses}; 1. */
+int exec_push_end(lua_State *L, const struct exec_job *j);
 
-/* --- exec_wait.c ---------------------------------------------------------------- */
+/* --- exec_wake.c, exec_wait.c ---------------------------------------------------------------- */
 enum exec_what {
 	EXEC_END = 1,		/* it is done */
 	EXEC_STDOUT = 2,	/* more of stdout, or its end */
@@ -184,8 +188,9 @@ struct exec_wait {
 };
 /* Something happened: ends the waits that it ends. */
 void exec_wake(struct exec_job *j, int what);
-/* Takes all waits off: the job goes. */
+/* Takes all waits off: the job goes; one. */
 void exec_drop_waits(struct exec_job *j);
+void exec_unlink_wait(struct exec_wait *w);
 /* [-0, +0, v] Waits by a call with continuation. seconds < 0: no limit. */
 void exec_await(lua_State *L, struct exec_job *j, int what, int owner,
 		double seconds, lua_KContext ctx, lua_KFunction k);

@@ -211,7 +211,7 @@ static void set_fields(lua_State *L, const struct exec_job *j)
 	lua_setfield(L, -2, "seconds");
 }
 
-void exec_push_result(lua_State *L, const struct exec_job *j)
+static void push_result(lua_State *L, const struct exec_job *j)
 {
 	lua_createtable(L, 0, 7);
 	set_fields(L, j);
@@ -223,7 +223,7 @@ void exec_push_result(lua_State *L, const struct exec_job *j)
 	lua_remove(L, -2);
 }
 
-void exec_raise(lua_State *L, const struct exec_job *j)
+static _Noreturn void raise_error(lua_State *L, const struct exec_job *j)
 {
 	char where[96];
 
@@ -237,4 +237,12 @@ void exec_raise(lua_State *L, const struct exec_job *j)
 	set_fields(L, j);
 	lua_error(L);
 	__builtin_unreachable();
+}
+
+int exec_push_end(lua_State *L, const struct exec_job *j)
+{
+	if (j->err.kind != ERR_NONE)
+		raise_error(L, j);
+	push_result(L, j);
+	return 1;
 }

@@ -1,8 +1,8 @@
 /*
  * exec_io: what goes between a job and its programs: their output, taken as it
- * comes and kept up to a bound, their input, written as they take it. What a
- * job's end is, exec_job.c finds. Owns the descriptors and watches of our ends;
- * touches no Lua value.
+ * comes and kept up to a bound, their input, written as they take it. What that
+ * means for the job, exec_job.c finds. Owns the descriptors and watches of our
+ * ends; knows no job, touches no Lua value.
  */
 #include "bind/exec.h"
 
@@ -84,26 +84,8 @@ int exec_out_take(struct exec_out *o)
 	return o->fd < 0;
 }
 
-void exec_on_out(void *arg, int events, int status)
+void exec_out_resume(struct exec_out *o)
 {
-	struct exec_out *o = arg;
-	struct exec_job *j = o->job;
-	int i = (int)(o - j->out);
-
-	(void)events;
-	(void)status;
-	exec_out_take(o);
-	if (!j->why && (!buf_ok(&o->data) ||
-			(o->over && !o->lossy && j->cls == EFFECT_READ)))
-		exec_kill(j, EXEC_OVER, 0);
-	exec_wake(j, i ? EXEC_STDERR : EXEC_STDOUT);
-	exec_look(j);
-}
-
-void exec_resume(struct exec_job *j, int i)
-{
-	struct exec_out *o = &j->out[i];
-
 	if (o->watch)
 		loop_watch_set(o->watch, LOOP_READ);
 }
@@ -119,9 +101,8 @@ void exec_in_close(struct exec_in *in)
 }
 
 /* A reader that went away took what it wanted: its status tells. */
-static void in_write(struct exec_job *j)
+int exec_in_write(struct exec_in *in)
 {
-	struct exec_in *in = &j->in;
 	ssize_t n = 0;
 
 	while (in->fd >= 0 && in->off < in->data.len) {
@@ -135,7 +116,7 @@ static void in_write(struct exec_job *j)
 	}
 	if (n < 0 && errno == EAGAIN) {
 		loop_watch_set(in->watch, LOOP_WRITE);
-		return;
+		return 0;
 	}
 	if (n < 0 || in->ends) {
 		exec_in_close(in);
@@ -144,27 +125,5 @@ static void in_write(struct exec_job *j)
 		buf_clear(&in->data);
 		in->off = 0;
 	}
-	exec_wake(j, EXEC_ROOM);
-}
-
-void exec_on_in(void *arg, int events, int status)
-{
-	(void)events;
-	(void)status;
-	in_write(arg);
-}
-
-int exec_feed(struct exec_job *j, const char *data, size_t len, int ends)
-{
-	struct exec_in *in = &j->in;
-
-	if (in->fd < 0)
-		return 0;
-	buf_add(&in->data, data, len);
-	if (!buf_ok(&in->data))
-		return -1;
-	in->ends |= ends;
-	if (in->watch)
-		in_write(j);
-	return 0;
+	return 1;
 }

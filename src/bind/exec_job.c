@@ -1,8 +1,8 @@
 /*
- * exec_job: the life of a job after its start: what became of its programs, TERM
- * and KILL, the end. A program that ended stays a zombie until its group was
- * dealt with, so that its number is nobody else's. Owns no Lua value; what it
- * ended with is exec_end.c's.
+ * exec_job: the life of a job after its start: what the loop tells of its
+ * programs, TERM and KILL, the end. A program that ended stays a zombie until
+ * its group was dealt with, so that its number is nobody else's. Owns no Lua
+ * value; what it ended with is exec_end.c's.
  */
 #include "bind/exec.h"
 
@@ -205,6 +205,7 @@ void exec_look(struct exec_job *j)
 		linger(j);
 }
 
+/* --- what the loop tells ------------------------------------------------------ */
 void exec_on_exit(void *arg, int events, int status)
 {
 	struct exec_stage *s = arg;
@@ -215,6 +216,33 @@ void exec_on_exit(void *arg, int events, int status)
 		exec_look(s->job);
 }
 
+void exec_on_out(void *arg, int events, int status)
+{
+	struct exec_out *o = arg;
+	struct exec_job *j = o->job;
+	int i = (int)(o - j->out);
+
+	(void)events;
+	(void)status;
+	exec_out_take(o);
+	if (!j->why && (!buf_ok(&o->data) ||
+			(o->over && !o->lossy && j->cls == EFFECT_READ)))
+		exec_kill(j, EXEC_OVER, 0);
+	exec_wake(j, i ? EXEC_STDERR : EXEC_STDOUT);
+	exec_look(j);
+}
+
+void exec_on_in(void *arg, int events, int status)
+{
+	struct exec_job *j = arg;
+
+	(void)events;
+	(void)status;
+	if (exec_in_write(&j->in))
+		exec_wake(j, EXEC_ROOM);
+}
+
+/* --- what its owner asks ------------------------------------------------------- */
 static void on_impatient(void *arg)
 {
 	struct exec_job *j = arg;
@@ -230,6 +258,21 @@ int exec_patience(struct exec_job *j)
 	j->asked_patience = 1;
 	j->patience = loop_timer_new(j->kill_after, 0, on_impatient, j);
 	return j->patience != NULL;
+}
+
+int exec_feed(struct exec_job *j, const char *data, size_t len, int ends)
+{
+	struct exec_in *in = &j->in;
+
+	if (in->fd < 0)
+		return 0;
+	buf_add(&in->data, data, len);
+	if (!buf_ok(&in->data))
+		return -1;
+	in->ends |= ends;
+	if (in->watch && exec_in_write(in))
+		exec_wake(j, EXEC_ROOM);
+	return 0;
 }
 
 /* --- TERM and KILL ------------------------------------------------------------- */

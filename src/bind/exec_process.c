@@ -63,7 +63,7 @@ static void need_more(lua_State *L, struct exec_job *j)
 		too_long(L, j);
 	if (o->hold && left >= o->hold)
 		o->hold = left * 2;
-	exec_resume(j, 0);
+	exec_out_resume(&j->out[0]);
 }
 
 static int next_k(lua_State *L, int status, lua_KContext ctx)
@@ -148,14 +148,9 @@ static int l_process_close_stdin(lua_State *L)
 /* --- the end ------------------------------------------------------------------------ */
 static int wait_k(lua_State *L, int status, lua_KContext ctx)
 {
-	struct exec_job *j = exec_check(L, 1);
-
 	(void)status;
 	(void)ctx;
-	if (j->err.kind != ERR_NONE)
-		exec_raise(L, j);
-	exec_push_result(L, j);
-	return 1;
+	return exec_push_end(L, exec_check(L, 1));
 }
 
 /* process:wait{timeout = seconds} -> as run; stdout is what was not taken by
@@ -172,7 +167,7 @@ static int l_process_wait(lua_State *L)
 	if (!j->stages)
 		return err_raisef(L, ERR_USAGE, "", "the process is closed");
 	j->out[0].hold = 0;		/* nobody takes lines meanwhile */
-	exec_resume(j, 0);
+	exec_out_resume(&j->out[0]);
 	if (!j->done)
 		exec_await(L, j, EXEC_END, 0, timeout, 0, wait_k);
 	return wait_k(L, LUA_OK, 0);

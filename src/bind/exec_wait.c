@@ -1,64 +1,13 @@
 /*
  * exec_wait: waiting for something of a job: its end, more output, room in its
  * stdin. A wait that owns its job ends it when it is cancelled, and goes on
- * until its programs are gone. Owns the list of a job's waits.
+ * until its programs are gone. Is on the job's list (exec_wake.c) meanwhile.
  */
 #include "bind/exec.h"
 
 #include <stdio.h>
 
 #include "core/lx.h"
-
-static void unlink_wait(struct exec_wait *w)
-{
-	struct exec_wait **at;
-
-	if (!w->job)
-		return;
-	for (at = &w->job->waits; *at; at = &(*at)->next) {
-		if (*at == w) {
-			*at = w->next;
-			break;
-		}
-	}
-	w->job = NULL;
-}
-
-static void end_wait(struct exec_wait *w)
-{
-	struct exec_job *j = w->job;
-
-	if (w->op.asked && w->owner && w->op.err.kind != ERR_NONE) {
-		/* what became of it is known now */
-		struct err *e = &w->op.err;
-
-		e->outcome = j->err.outcome;
-		e->phase = PHASE_WAIT;
-		snprintf(e->target, sizeof e->target, "%s", j->target->name);
-		snprintf(e->op, sizeof e->op, "%s", j->verb);
-	}
-	unlink_wait(w);
-	op_done(&w->op);
-}
-
-void exec_wake(struct exec_job *j, int what)
-{
-	struct exec_wait *w, *next;
-
-	for (w = j->waits; w; w = next) {
-		next = w->next;
-		/* one that was asked to end waits for the job's end */
-		if (w->op.asked && w->owner ? what & EXEC_END
-					    : what & w->what)
-			end_wait(w);
-	}
-}
-
-void exec_drop_waits(struct exec_job *j)
-{
-	while (j->waits)
-		end_wait(j->waits);
-}
 
 /* The wait has no more time, the process goes on. */
 static void set_late(const struct exec_job *j, struct op *op, int what)
@@ -80,7 +29,7 @@ static enum op_answer wait_cancel(struct op *op)
 	if (!j || j->done || !w->owner) {
 		if (j && op->err.kind == ERR_TIMEOUT && !op->cancelled)
 			set_late(j, op, w->what);
-		unlink_wait(w);
+		exec_unlink_wait(w);
 		return OP_NOW;
 	}
 	/* whoever waits for a job that is being ended has no time left */
@@ -90,7 +39,7 @@ static enum op_answer wait_cancel(struct op *op)
 
 static void wait_release(struct op *op)
 {
-	unlink_wait((struct exec_wait *)op);
+	exec_unlink_wait((struct exec_wait *)op);
 }
 
 static const struct op_class wait_class = {
