@@ -63,6 +63,8 @@ SERVERS="postgres postgres-ha redis redis-tls redis-ha redis-cluster nginx rabbi
 ASAN="ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 	LSAN_OPTIONS=suppressions=tests/lib/lsan.supp:print_suppressions=0"
+BOUNDS="tests/fault/http_test.py tests/fault/http_load_test.py
+	tests/fault/process_test.py"
 
 # spec NAME SECONDS MODE POINTS PROGRAM...: all specs against real servers, by a
 # program that takes their files.
@@ -132,6 +134,10 @@ systems() {
 	group failover-patroni 300 tests/live/failover_patroni.sh
 	group valgrind 600 examples/stack/stack run redis redis-tls -- \
 		tests/unit/valgrind.sh
+	# the bounds of memory once more, with the allocator that users have
+	# shellcheck disable=SC2086
+	group bounds 200 env OPSH_TEST="$PWD/build/release/opsh" tests/fault/run.sh \
+		$BOUNDS
 	group golden 120 tests/golden/run.sh
 	group help 120 tests/help_test.sh
 	group readme 120 tests/live/readme.sh
