@@ -1,5 +1,5 @@
 /*
- * net_impl: what net.c and net_io.c share and nobody else sees.
+ * net_impl: what net.c, net_io.c and net_open.c share and nobody else sees.
  */
 #ifndef OPSH_BIND_NET_IMPL_H
 #define OPSH_BIND_NET_IMPL_H
@@ -40,13 +40,20 @@ struct net {
 	int freed;		/* net_close was called meanwhile */
 };
 
+/* --- net.c ------------------------------------------------------------------ */
 /* Fills n->err from errno. */
 void net_errno(struct net *n, int code, const char *what,
 	       enum err_phase phase);
 /* Tells the owner, once; n->err says what. */
 void net_fail(struct net *n);
 void net_fail_memory(struct net *n, const char *what);
+void net_close_fd(struct net *n);	/* with its watcher and its TLS */
+void net_free(struct net *n);
+void net_leave(struct net *n);		/* after n->busy++: a callback ends */
+int net_arm(struct net *n, int events);	/* 0 or -1 */
 void net_rearm(struct net *n);		/* after paused or write_waits changed */
+
+/* --- net_io.c --------------------------------------------------------------- */
 /* last: the descriptor has failed, no more events will come. */
 void net_read(struct net *n, int last);
 
