@@ -1,7 +1,7 @@
 /*
  * kafka_ask: a call of the client (kafka_call) that asks or orders one thing of
- * the cluster as a whole: what kafka_meta, kafka_group, kafka_admin and
- * kafka_config share. It owns the request as librdkafka wants it, looks at the
+ * the cluster as a whole: what kafka_meta, kafka_group, kafka_offsets, kafka_admin
+ * and kafka_config share. It owns the request as librdkafka wants it, looks at the
  * answer for an error, and makes a write's result.
  */
 #ifndef OPSH_BIND_KAFKA_ASK_H
@@ -56,8 +56,17 @@ int kafka_ask_pool(lua_State *L, struct kafka_ask *ask,
 int kafka_ask_admin(lua_State *L, struct kafka_ask *ask,
 		    rd_kafka_admin_op_t api, kafka_ask_send *send);
 
+/* --- what a broker says of one group (kafka_group.c) ------------------------------- */
+/* NULL: nothing. */
+const rd_kafka_group_result_t *kafka_group_result(const struct kafka_ask *ask);
+/* For judge: the group's own error, else the first of its partitions; *part when
+ * others of them have none. */
+rd_kafka_resp_err_t kafka_group_judge(const struct kafka_ask *ask,
+				      const char **why, int *part);
+
 /* The functions of the other files, into the table on top. */
 void kafka_open_group(lua_State *L);
+void kafka_open_offsets(lua_State *L);
 void kafka_open_admin(lua_State *L);
 void kafka_open_config(lua_State *L);
 

@@ -340,6 +340,7 @@ void kafka_open_meta(lua_State *L)
 
 	lx_setfuncs(L, funcs);
 	kafka_open_group(L);
+	kafka_open_offsets(L);
 	kafka_open_admin(L);
 	kafka_open_config(L);
 }
