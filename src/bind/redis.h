@@ -95,21 +95,25 @@ struct redis_conn {
 	char peer[288];
 	int dedicated, idle, used;	/* used: was ready once */
 	int busy, dead;			/* freed when not busy */
-	/* subscription: replies belong to no request */
-	int pushing;
+	/* subscription: replies belong to no request, this reads them; or NULL */
+	void (*pushed)(struct redis_conn *c);
 	long long whole;		/* replies in `in`, not handed out */
 	struct op *reader;		/* borrowed: who waits for one */
 	struct err gone;		/* why a subscription ended */
 };
 
+/* What a client hears of its connections, on the loop. */
+struct redis_news {
+	void (*up)(struct redis_conn *c);
+	void (*down)(struct redis_conn *c, const struct err *e, int was_ready);
+	/* an identity, a command's class: what waits for it can go on */
+	void (*learned)(struct redis_client *rc);
+};
+
 void redis_conn_init(struct redis_conn *c, struct redis_client *rc);
-/* Begins to open it; the client hears of it by redis_client_up or _down, from
- * the loop. -1: *e. */
-int redis_conn_start(struct redis_conn *c, struct err *e);
-/* Sentinel found where the server is. */
-void redis_conn_found(struct redis_conn *c, const char *host,
-		      const char *port);
-void redis_conn_open(struct redis_conn *c);	/* handshake answered */
+void redis_conn_ready(struct redis_conn *c);	/* handshake answered */
+void redis_conn_readable(void *c);	/* of net_events, as the next */
+void redis_conn_writable(void *c);
 /* Queues encoded commands. `commit`: bytes after which they may be applied.
  * -1: out of memory, nothing queued. */
 int redis_conn_send(struct redis_conn *c, struct redis_req *req,
@@ -127,22 +131,28 @@ int redis_conn_unsend(struct redis_conn *c, struct redis_req *req);
 int redis_conn_maybe(const struct redis_conn *c, const struct redis_req *req);
 /* Is its oldest reply overdue? Then it is not to be used again. */
 int redis_conn_stuck(const struct redis_conn *c);
-/* Replies belong to no request any more (redis_sub.c). */
-void redis_conn_read_pushed(struct redis_conn *c);
-void redis_conn_push_mode(struct redis_conn *c);
-void redis_conn_pushed(struct redis_conn *c, size_t len);	/* consumed */
 /* Ends it: each request is lost, the client hears of it. */
 void redis_conn_down(struct redis_conn *c, const struct err *e);
 void redis_conn_free(struct redis_conn *c);	/* a dedicated one; NULL ok */
 void redis_conn_stop(struct redis_conn *c);	/* closes, keeps the struct */
 enum err_phase redis_conn_phase(const struct redis_conn *c);
+const char *redis_where(const struct redis_conn *c);	/* "host:port" */
+
+/* --- opening it (redis_dial.c) --------------------------------------------------- */
+/* Begins to; the client hears how it ends. -1: *e. */
+int redis_dial(struct redis_conn *c, struct err *e);
 
 /* --- handshake and identity (redis_greet.c) -------------------------------------- */
 int redis_greet(struct redis_conn *c, int handshake);	/* -1: no memory */
 
 /* --- Sentinel (redis_find.c) ------------------------------------------------------- */
-/* Asks the Sentinels in turn; redis_conn_found or redis_conn_down follows. */
-int redis_find_start(struct redis_conn *c);		/* -1: no memory */
+struct redis_found {
+	void (*found)(struct redis_conn *c, const char *host,
+		      const char *port);
+	void (*none)(struct redis_conn *c, const struct err *e);
+};
+/* Asks the Sentinels in turn; one of *told follows. -1: no memory */
+int redis_find_start(struct redis_conn *c, const struct redis_found *told);
 /* What was found is no master: asks again a little later. 0 when there is no
  * time left. */
 int redis_find_again(struct redis_conn *c);
@@ -195,7 +205,7 @@ struct redis_verdict {
 int redis_command_name(char out[REDIS_NAME], const char *name, size_t len,
 		       const char *sub, size_t sub_len);
 struct redis_known *redis_known(struct redis_classes *k, const char *name);
-/* Asks the server about `name` on c; the client is pumped when it answers. */
+/* Asks the server about `name` on c; the client hears when it answers. */
 int redis_learn(struct redis_conn *c, const char *name);	/* -1: no memory */
 void redis_forget(struct redis_classes *k);
 /* Judges one encoded command at p. 1 done; 0: name[] must be learned first. */
@@ -220,6 +230,7 @@ struct redis_wait {
 
 struct redis_client {
 	struct target *target;		/* borrowed: user value 1 */
+	const struct redis_news *news;	/* borrowed: static */
 	struct redis_options o;		/* owned */
 	struct tls_ctx *tls;		/* owned; made when first needed */
 	struct redis_conn shared;
@@ -241,15 +252,14 @@ void redis_options_release(struct redis_options *o);
 /* [-0, +0, v] the client at arg, open; a lease's too (then *c is its). */
 struct redis_client *redis_check(lua_State *L, int arg,
 				 struct redis_conn **c);
-void redis_pump(struct redis_client *rc);	/* lets waiting calls go on */
-void redis_client_up(struct redis_conn *c);
-void redis_client_down(struct redis_conn *c, const struct err *e,
-		       int was_ready);
+/* redis_lease.c */
 /* A dedicated connection, idle or new (state DOWN). NULL: no memory or too
  * many (*e). */
 struct redis_conn *redis_lease(struct redis_client *rc, struct err *e);
 void redis_unlease(struct redis_conn *c, int clean);
-/* redis_wait.c: waits on c fail; those of one that was lost stay, once. */
+/* redis_wait.c */
+void redis_pump(struct redis_client *rc);	/* lets waiting calls go on */
+/* Waits on c fail; those of one that was lost stay, once. */
 void redis_fail_waits(struct redis_conn *c, const struct err *e,
 		      int was_ready);
 void redis_end_waits(struct redis_client *rc, const struct err *e);
@@ -262,7 +272,6 @@ void redis_await(lua_State *L, struct redis_conn *c, const char *name,
 		 lua_KFunction k);
 /* [-0, +0, v] Lets the loop turn once; as redis_await. */
 void redis_turn(lua_State *L, lua_KContext ctx, lua_KFunction k);
-const char *redis_where(const struct redis_conn *c);	/* "host:port" */
 
 /* --- calls (redis_call.c, redis_end.c, redis_args.c, redis_push.c) ------- */
 enum redis_shape { REDIS_ONE, REDIS_FLAT, REDIS_LIST, REDIS_ATOMIC };

@@ -163,7 +163,7 @@ static void on_learned(struct redis_req *req, struct redis_conn *c, size_t len)
 	if (at)
 		at->flags = flags ? flags : REDIS_F_ABSENT;
 	mem_free(l);
-	redis_pump(c->rc);
+	c->rc->news->learned(c->rc);
 }
 
 static void on_lost(struct redis_req *req, struct redis_conn *c,

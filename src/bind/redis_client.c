@@ -1,7 +1,8 @@
 /*
- * redis_client: a target's connections: one that is shared, dedicated ones that
- * are leased; and the userdata that owns them. Connections are opened on
- * demand, and again after a loss. Sends nothing itself.
+ * redis_client: the userdata that owns a target's connections: one that is
+ * shared, dedicated ones that are leased; and what happens when one of them is
+ * up or lost. Connections are opened on demand, and again after a loss. Sends
+ * nothing itself.
  */
 #include "bind/redis.h"
 
@@ -15,11 +16,6 @@
 struct redis_lease {
 	struct redis_conn *c;	/* owned; NULL once given back */
 };
-
-const char *redis_where(const struct redis_conn *c)
-{
-	return c->peer[0] ? c->peer : c->rc->target->name;
-}
 
 struct redis_client *redis_check(lua_State *L, int arg, struct redis_conn **c)
 {
@@ -41,15 +37,14 @@ struct redis_client *redis_check(lua_State *L, int arg, struct redis_conn **c)
 	return rc;
 }
 
-void redis_client_up(struct redis_conn *c)
+static void on_up(struct redis_conn *c)
 {
 	if (c == &c->rc->shared)
 		redis_resend(c->rc);
 	redis_pump(c->rc);
 }
 
-void redis_client_down(struct redis_conn *c, const struct err *e,
-		       int was_ready)
+static void on_down(struct redis_conn *c, const struct err *e, int was_ready)
 {
 	struct redis_client *rc = c->rc;
 
@@ -63,61 +58,6 @@ void redis_client_down(struct redis_conn *c, const struct err *e,
 	if (c->idle)
 		redis_unlease(c, 0);
 	redis_pump(rc);
-}
-
-/* --- dedicated connections -------------------------------------------------- */
-struct redis_conn *redis_lease(struct redis_client *rc, struct err *e)
-{
-	struct redis_conn *c;
-
-	for (c = rc->dedicated; c; c = c->next) {
-		if (c->idle && c->state == REDIS_READY) {
-			c->idle = 0;
-			return c;
-		}
-	}
-	if (rc->n_dedicated >= REDIS_DEDICATED) {
-		err_set(e, ERR_LIMIT, "", "%d connections of '%s' are in use "
-			"by blocking calls", rc->n_dedicated,
-			rc->target->name);
-		return NULL;
-	}
-	c = mem_alloc(sizeof *c);
-	if (!c) {
-		err_set(e, ERR_LIMIT, "ENOMEM", "out of memory to connect");
-		return NULL;
-	}
-	redis_conn_init(c, rc);
-	snprintf(c->peer, sizeof c->peer, "%s", rc->shared.peer);
-	c->dedicated = 1;
-	c->next = rc->dedicated;
-	rc->dedicated = c;
-	rc->n_dedicated++;
-	return c;
-}
-
-void redis_unlease(struct redis_conn *c, int clean)
-{
-	struct redis_client *rc = c->rc;
-	struct redis_conn **at = &rc->dedicated, *i;
-	int idle = 0;
-
-	if (c->dead)
-		return;
-	for (i = rc->dedicated; i; i = i->next)
-		idle += i->idle;
-	if (clean && c->state == REDIS_READY && !c->head && !c->pushing &&
-	    idle < REDIS_IDLE) {
-		c->idle = 1;
-		return;
-	}
-	while (*at && *at != c)
-		at = &(*at)->next;
-	if (*at) {
-		*at = c->next;
-		rc->n_dedicated--;
-	}
-	redis_conn_free(c);
 }
 
 /* --- the userdata ---------------------------------------------------------------- */
@@ -186,12 +126,14 @@ static int l_client_tostring(lua_State *L)
 /* connect(target, options) -> client; connects when first used */
 static int l_connect(lua_State *L)
 {
+	static const struct redis_news news = { on_up, on_down, redis_pump };
 	struct target *t = target_check(L, 1);
 	struct redis_client *rc;
 
 	rc = lua_newuserdatauv(L, sizeof *rc, 1);
 	memset(rc, 0, sizeof *rc);
 	rc->target = t;
+	rc->news = &news;
 	redis_conn_init(&rc->shared, rc);
 	buf_init(&rc->spare);
 	lua_pushvalue(L, 1);

@@ -1,7 +1,8 @@
 /*
- * redis_conn: one connection: its opening, the queue of requests that wait for
- * replies, the gathering of writes. Replies come in order, so the request at
- * the head takes what arrives. Decides nothing about classes or resending.
+ * redis_conn: one connection: the queue of requests that wait for replies, the
+ * gathering of writes, its end. Replies come in order, so the request at the
+ * head takes what arrives. redis_dial opens it. Tells its client what becomes
+ * of it; decides nothing about classes or resending.
  */
 #include "bind/redis.h"
 
@@ -12,15 +13,6 @@
 #include "core/mem.h"
 
 #define KEEP_BUFFER (256 * 1024)	/* larger ones are given back */
-
-static void on_opened(void *arg);
-static void on_readable(void *arg);
-static void on_writable(void *arg);
-static void on_closed(void *arg, const struct err *e);
-
-static const struct net_events events = {
-	on_opened, on_readable, on_writable, on_closed
-};
 
 static void enter(struct redis_conn *c)
 {
@@ -55,6 +47,22 @@ enum err_phase redis_conn_phase(const struct redis_conn *c)
 	return c->state == REDIS_FINDING ? PHASE_CONNECT : PHASE_WAIT;
 }
 
+const char *redis_where(const struct redis_conn *c)
+{
+	return c->peer[0] ? c->peer : c->rc->target->name;
+}
+
+void redis_conn_ready(struct redis_conn *c)
+{
+	loop_timer_free(c->deadline);
+	c->deadline = NULL;
+	redis_find_free(c->find);
+	c->find = NULL;
+	c->state = REDIS_READY;
+	c->used = 1;
+	c->rc->news->up(c);
+}
+
 /* --- closing --------------------------------------------------------------- */
 void redis_conn_stop(struct redis_conn *c)
 {
@@ -65,7 +73,7 @@ void redis_conn_stop(struct redis_conn *c)
 	loop_timer_free(c->deadline);
 	loop_timer_free(c->flush);
 	c->deadline = c->flush = NULL;
-	if (!c->pushing) {		/* unread messages stay readable */
+	if (!c->pushed) {		/* unread messages stay readable */
 		buf_release(&c->in);
 		c->in_at = 0;
 	}
@@ -107,13 +115,13 @@ void redis_conn_down(struct redis_conn *c, const struct err *e)
 		first = 0;
 	}
 	redis_conn_stop(c);
-	if (c->pushing) {
+	if (c->pushed) {
 		c->gone = why;
 		if (c->reader)
 			op_done(c->reader);
 		c->reader = NULL;
 	}
-	redis_client_down(c, &why, was_ready);
+	c->rc->news->down(c, &why, was_ready);
 	leave(c);
 }
 
@@ -129,148 +137,9 @@ void redis_conn_free(struct redis_conn *c)
 		err_set(&e, ERR_CONNECT, "", "the connection was closed");
 		redis_conn_down(c, &e);
 	}
-	c->pushing = 0;
+	c->pushed = NULL;
 	redis_conn_stop(c);
 	leave(c);
-}
-
-/* --- opening ----------------------------------------------------------------- */
-static void on_deadline(void *arg)
-{
-	struct redis_conn *c = arg;
-	enum err_phase phase = redis_conn_phase(c);
-	struct err e;
-
-	err_set(&e, ERR_CONNECT, "ETIMEDOUT", "cannot connect to '%s': no "
-		"answer within %g s (phase %s)", c->peer,
-		c->rc->o.connect_timeout, err_phase_name(phase));
-	e.phase = phase;
-	redis_conn_down(c, &e);
-}
-
-/* Opens the stream to host:port, or the unix socket when host is NULL. */
-static int open_net(struct redis_conn *c, const char *host, const char *port)
-{
-	struct redis_options *o = &c->rc->o;
-	struct net_options n;
-
-	memset(&n, 0, sizeof n);
-	n.host = host;
-	n.port = port;
-	n.path = host ? NULL : o->path;
-	n.tls = c->rc->tls;
-	n.server_name = o->server_name;
-	n.timeout = c->until - loop_now();
-	if (n.timeout < 0.001)
-		n.timeout = 0.001;
-	c->state = REDIS_OPENING;
-	c->net = net_open(&n, &events, c, &c->in);
-	if (!c->net)
-		return -1;
-	snprintf(c->peer, sizeof c->peer, "%s", net_peer(c->net));
-	return 0;
-}
-
-static int start_tls(struct redis_client *rc, struct err *e)
-{
-	struct tls_options t = { rc->o.ca, rc->o.cert, rc->o.key };
-
-	if (!rc->o.use_tls || rc->tls)
-		return 0;
-	rc->tls = tls_ctx_new(&t, e);
-	if (!rc->tls)
-		e->phase = PHASE_TLS;
-	return rc->tls ? 0 : -1;
-}
-
-int redis_conn_start(struct redis_conn *c, struct err *e)
-{
-	struct redis_options *o = &c->rc->o;
-	int r;
-
-	if (start_tls(c->rc, e) < 0)
-		return -1;
-	resp_scan_init(&c->scan, o->max_reply, o->max_elements);
-	c->written = 0;
-	c->until = loop_now() + o->connect_timeout;
-	/* a little later than the transport's own, whose message says more */
-	c->deadline = loop_timer_new(o->connect_timeout + 0.02, 0,
-				     on_deadline, c);
-	if (o->n_sentinels) {
-		c->state = REDIS_FINDING;
-		snprintf(c->peer, sizeof c->peer, "master '%s'",
-			 o->master_name);
-		r = redis_find_start(c);
-	} else {
-		r = open_net(c, o->path ? NULL : o->addr.host, o->addr.port);
-	}
-	if (c->deadline && r == 0)
-		return 0;
-	redis_conn_stop(c);
-	err_set(e, ERR_LIMIT, "ENOMEM", "out of memory to connect");
-	return -1;
-}
-
-void redis_conn_found(struct redis_conn *c, const char *host,
-		      const char *port)
-{
-	struct err e;
-
-	net_close(c->net);
-	c->net = NULL;
-	buf_clear(&c->in);
-	buf_clear(&c->out);
-	c->in_at = c->out_at = 0;
-	c->written = 0;
-	resp_scan_init(&c->scan, c->rc->o.max_reply, c->rc->o.max_elements);
-	if (open_net(c, host, port) < 0) {
-		err_set(&e, ERR_LIMIT, "ENOMEM", "out of memory to connect");
-		redis_conn_down(c, &e);
-	}
-}
-
-static void on_opened(void *arg)
-{
-	struct redis_conn *c = arg;
-	struct err e;
-
-	c->state = REDIS_GREETING;
-	if (redis_greet(c, 1) == 0)
-		return;
-	err_set(&e, ERR_LIMIT, "ENOMEM", "out of memory to connect");
-	redis_conn_down(c, &e);
-}
-
-void redis_conn_open(struct redis_conn *c)
-{
-	loop_timer_free(c->deadline);
-	c->deadline = NULL;
-	redis_find_free(c->find);
-	c->find = NULL;
-	c->state = REDIS_READY;
-	c->used = 1;
-	redis_client_up(c);
-}
-
-static void on_closed(void *arg, const struct err *e)
-{
-	struct redis_conn *c = arg;
-	struct err why = *e, said;
-	struct resp_item it;
-
-	/* the server's last word explains more than the end of file */
-	if (c->state == REDIS_GREETING && c->scan.errors &&
-	    resp_item(c->in.data + c->scan.first_error,
-		      c->in.data + c->in.len, &it)) {
-		resp_error(&said, it.str, it.len);
-		err_set(&why, said.kind, said.code, "'%s' closed the "
-			"connection: %s", c->peer, said.message);
-		snprintf(why.hint, sizeof why.hint, "%s", said.hint);
-		why.phase = PHASE_AUTH;
-	}
-	if (c->state == REDIS_OPENING && c->find && redis_find_again(c))
-		return;
-	redis_conn_down(c, &why);
 }
 
 /* --- writing -------------------------------------------------------------------- */
@@ -301,7 +170,7 @@ static void on_flush(void *arg)
 	flush(c);
 }
 
-static void on_writable(void *arg)
+void redis_conn_writable(void *arg)
 {
 	flush(arg);
 }
@@ -447,14 +316,14 @@ static void bad_reply(struct redis_conn *c, struct err *e)
 	redis_conn_down(c, e);
 }
 
-static void on_readable(void *arg)
+void redis_conn_readable(void *arg)
 {
 	struct redis_conn *c = arg;
 	long long n;
 	struct err e;
 
-	if (c->pushing) {
-		redis_conn_read_pushed(c);
+	if (c->pushed) {
+		c->pushed(c);
 		return;
 	}
 	enter(c);
@@ -472,7 +341,7 @@ static void on_readable(void *arg)
 			goto out;
 		}
 		deliver(c);
-		if (c->state == REDIS_DOWN || c->pushing)
+		if (c->state == REDIS_DOWN || c->pushed)
 			goto out;
 	}
 	if (c->in.len > c->in_at) {

@@ -2,7 +2,7 @@
  * redis_find: asks Sentinels, one after the other, where the master is. Each
  * gets its share of the connection's deadline. An address that turns out to
  * be dead or a replica sends us back here, until the deadline: a failover may
- * be under way.
+ * be under way. Does not open the connection: it tells who asked.
  */
 #include "bind/redis.h"
 
@@ -17,6 +17,7 @@
 
 struct redis_find {
 	struct redis_conn *c;	/* borrowed: owns us */
+	const struct redis_found *told;	/* borrowed: static */
 	struct net *net;	/* owned: to the Sentinel being asked */
 	struct loop_timer *timer;	/* owned: its share, or the pause */
 	struct buf in, out;	/* owned */
@@ -60,7 +61,7 @@ static void give_up(struct redis_find *f)
 		"the master '%s' is: %s", o->n_sentinels, o->master_name,
 		f->why);
 	e.phase = PHASE_CONNECT;
-	redis_conn_down(c, &e);		/* frees f */
+	f->told->none(c, &e);		/* frees f */
 }
 
 static void on_pause(void *arg)
@@ -191,7 +192,7 @@ static void on_readable(void *arg)
 	}
 	f->answered = 1;
 	hang_up(f);
-	redis_conn_found(f->c, host, port);
+	f->told->found(f->c, host, port);
 }
 
 static void ask(struct redis_find *f)
@@ -231,13 +232,14 @@ static void on_first(void *arg)
 	ask(f);
 }
 
-int redis_find_start(struct redis_conn *c)
+int redis_find_start(struct redis_conn *c, const struct redis_found *told)
 {
 	struct redis_find *f = mem_zalloc(sizeof *f);
 
 	if (!f)
 		return -1;
 	f->c = c;
+	f->told = told;
 	buf_init(&f->in);
 	buf_init(&f->out);
 	snprintf(f->why, sizeof f->why, "none answered");

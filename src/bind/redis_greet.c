@@ -170,9 +170,9 @@ static void on_greeted(struct redis_req *req, struct redis_conn *c, size_t len)
 	}
 	seen(c, &g);
 	if (handshake)
-		redis_conn_open(c);
+		redis_conn_ready(c);
 	else
-		redis_pump(c->rc);
+		c->rc->news->learned(c->rc);
 }
 
 static void add_words(struct buf *b, int n, const char *a, const char *sub)

@@ -25,7 +25,7 @@ struct sub_op {
 #define BACKLOG (1024 * 1024)	/* bytes of unread messages; then we stop reading */
 
 /* --- the connection's side --------------------------------------------------- */
-void redis_conn_read_pushed(struct redis_conn *c)
+static void read_pushed(struct redis_conn *c)
 {
 	struct err e;
 	long long n = resp_scan(&c->scan, c->in.data, c->in.len, 1LL << 40,
@@ -44,14 +44,14 @@ void redis_conn_read_pushed(struct redis_conn *c)
 	}
 }
 
-void redis_conn_push_mode(struct redis_conn *c)
+static void push_mode(struct redis_conn *c)
 {
-	c->pushing = 1;
+	c->pushed = read_pushed;
 	c->whole = 0;
 	c->gone.kind = ERR_NONE;
 }
 
-void redis_conn_pushed(struct redis_conn *c, size_t len)
+static void consumed(struct redis_conn *c, size_t len)
 {
 	size_t unread;
 
@@ -109,7 +109,7 @@ static int push_message(lua_State *L, struct redis_sub *sub)
 	end = c->in.data + c->scan.start;
 	len = (size_t)(resp_skip(p, end) - p);
 	resp_push(L, &p, end, 0);
-	redis_conn_pushed(c, len);
+	consumed(c, len);
 	return 1;
 }
 
@@ -237,7 +237,7 @@ static int subscribe_k(lua_State *L, int status, lua_KContext ctx)
 	buf_release(&b);
 	buf_release(&text);
 	begin(L, sub, &f, lua_tostring(L, -2), lua_rawlen(L, -2));
-	redis_conn_push_mode(sub->c);
+	push_mode(sub->c);
 	r = redis_conn_send(sub->c, &none, lua_tostring(L, -1),
 			    lua_rawlen(L, -1), 0);
 	sub->c->head = sub->c->tail = NULL;	/* replies are messages */

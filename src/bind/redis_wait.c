@@ -80,7 +80,7 @@ static int pump_wait(struct redis_wait *w)
 		redis_conn_down(c, &e);
 		return 1;
 	}
-	if (c->state == REDIS_DOWN && redis_conn_start(c, &e) < 0) {
+	if (c->state == REDIS_DOWN && redis_dial(c, &e) < 0) {
 		end_wait(w, &e);
 		return 1;
 	}
@@ -111,7 +111,7 @@ void redis_pump(struct redis_client *rc)
 		}
 		if (!rc->again && rc->resend &&
 		    rc->shared.state == REDIS_DOWN &&
-		    redis_conn_start(&rc->shared, &e) < 0)
+		    redis_dial(&rc->shared, &e) < 0)
 			redis_resend_fail(rc, &e);
 	}
 	rc->pumping = 0;
