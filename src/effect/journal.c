@@ -25,6 +25,8 @@
 
 static int fd = -1;
 static int dead;
+static int named;		/* the file's name is on disk too */
+static int behind;		/* appended since the last sync */
 static long long seq;
 static char head[JOURNAL_HASH + 1];
 static char dir[3072];
@@ -156,7 +158,7 @@ static void set_paths(const char *runs_dir, const char *run)
 	snprintf(runs, sizeof runs, "%s", runs_dir);
 	snprintf(run_id, sizeof run_id, "%s", run);
 	snprintf(dir, sizeof dir, "%s/%s", runs, run_id);
-	dead = 0;
+	dead = named = behind = 0;
 }
 
 int journal_create(const char *runs_dir, const char *run, struct err *e)
@@ -172,7 +174,7 @@ int journal_create(const char *runs_dir, const char *run, struct err *e)
 		  0600);
 	if (fd < 0)
 		return fail_io(e, "create", path);
-	if (lock_file(fd) || sync_dir(dir) || sync_dir(runs)) {
+	if (lock_file(fd)) {
 		fail_io(e, "lock", path);
 		close(fd);
 		fd = -1;
@@ -237,6 +239,7 @@ int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 	}
 	seq = r.records;
 	snprintf(head, sizeof head, "%s", r.head);
+	named = 1;
 	make_reserve();
 	return 0;
 fail:
@@ -270,7 +273,20 @@ static int write_all(const char *data, size_t len)
 	}
 	if (code)
 		cut_partial(done);
+	else
+		behind = 1;
 	return code;
+}
+
+/* All of it is on disk; the folders once, which are new: the first record that
+ * something hangs on takes them with it. 0 or errno. */
+static int sync_now(void)
+{
+	if (fdatasync(fd) || (!named && (sync_dir(dir) || sync_dir(runs))))
+		return errno;
+	named = 1;
+	behind = 0;
+	return 0;
 }
 
 static int put_line(int reserve)
@@ -409,10 +425,10 @@ long long journal_append(const char *members, size_t len,
 	code = sync == JOURNAL_HELD ? hold_line() : put_line(reserve);
 	if (!code && sync > JOURNAL_LATER) {
 		code = fail_point("journal_sync");
-		if (!code && sync == JOURNAL_SOON)
+		if (!code && sync == JOURNAL_SOON && named)
 			sync_soon();
-		else if (!code && fdatasync(fd))
-			code = errno;
+		else if (!code)
+			code = sync_now();
 		if (code)
 			dead = 1;	/* fault 38: no retry after EIO */
 	}
@@ -454,7 +470,7 @@ int journal_close(void)
 	/* the error of a sync is told once, to whoever asked first */
 	while (syncing)
 		loop_turn(1);
-	if (!dead && fdatasync(fd))
+	if (!dead && behind && sync_now())
 		dead = 1;
 	if (!dead)
 		note_head();

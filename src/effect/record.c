@@ -78,7 +78,7 @@ int record_open(struct err *e)
 	}
 	/* nothing stands before it, also when it could not be written at once */
 	if (header_due && journal_append(header.data, header.len,
-					 JOURNAL_NOW, 0, e) < 0)
+					 JOURNAL_LATER, 0, e) < 0)
 		return -1;
 	header_due = 0;
 	return 0;
