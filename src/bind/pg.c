@@ -1,29 +1,11 @@
 /*
  * pg: the C module `opsh.c.pg`; opsh.postgres stands in front of it. Opens the
- * parts, hands out the tables that methods of clients and transactions are
- * looked up in, and keeps the JSON functions that values need.
+ * parts and hands out the tables that methods of clients and transactions are
+ * looked up in. Does nothing else.
  */
 #include "bind/pg.h"
 
 #include "core/lx.h"
-
-static const char json_key[2];
-
-void pg_push_json(lua_State *L, int encode)
-{
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &json_key[encode != 0]);
-}
-
-/* json(decode, encode): what values of json and jsonb are read and written by */
-static int l_json(lua_State *L)
-{
-	luaL_checktype(L, 1, LUA_TFUNCTION);
-	luaL_checktype(L, 2, LUA_TFUNCTION);
-	lua_settop(L, 2);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &json_key[1]);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &json_key[0]);
-	return 0;
-}
 
 static void set_methods(lua_State *L, const char *meta, int idx)
 {
@@ -50,14 +32,15 @@ int luaopen_opsh_c_pg(lua_State *L);
 int luaopen_opsh_c_pg(lua_State *L)
 {
 	static const luaL_Reg funcs[] = {
-		{ "json", l_json }, { "methods", l_methods }, { NULL, NULL }
+		{ "methods", l_methods }, { NULL, NULL }
 	};
 
 	lua_newtable(L);
+	pg_open_json(L);
 	pg_open_result(L);
 	pg_open_client(L);
 	pg_open_tx(L);
-	pg_open_call(L);
+	pg_open_stage(L);
 	pg_open_cursor(L);
 	pg_open_copy(L);
 	pg_open_listen(L);

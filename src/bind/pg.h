@@ -320,7 +320,7 @@ void pg_row_fill(lua_State *L, const struct pg_store *s, long long n);
 void pg_store_drop(struct pg_store *s);	/* its rows; not its columns */
 void pg_open_result(lua_State *L);
 
-/* --- types (pg_type.c, pg_array.c, pg_param.c) ----------------------------------- */
+/* --- types (pg_type.c, pg_value.c, pg_param.c, pg_json.c) ------------------------ */
 /* Element type of an array type, 0 for none. */
 Oid pg_type_element(Oid type);
 int pg_type_delimiter(Oid element);
@@ -333,7 +333,9 @@ int pg_type_is_integer(Oid type);
 /* [-0, +1, m] */
 void pg_push_value(lua_State *L, Oid type, int format, const char *p,
 		   size_t len);
-void pg_push_array(lua_State *L, Oid element, const char *p, size_t len);
+/* [-0, +(0|1), m] 0: it is none that is known here, it may be an array's text. */
+int pg_push_scalar(lua_State *L, Oid type, int format, const char *p,
+		   size_t len);
 
 struct pg_params {
 	int n;
@@ -350,6 +352,7 @@ void pg_params_read(lua_State *L, struct pg_params *p, int first, int n,
 		    const Oid *types);
 /* [-0, +1, m] json decode and encode, given by opsh.postgres */
 void pg_push_json(lua_State *L, int encode);
+void pg_open_json(lua_State *L);
 
 /* --- judging (pg_judge.c) --------------------------------------------------------- */
 /* [-0, +0, v] Judges; raises kind usage for what can't be sent on its own; copy: it
@@ -366,7 +369,7 @@ int pg_judge_learn(struct pg_client *pc, const PGresult *res);
 void pg_judge_forget(struct pg_client *pc);
 void pg_open_judge(lua_State *L);
 
-/* --- calls (pg_call.c, pg_commit.c) ----------------------------------------------- */
+/* --- calls (pg_call.c, pg_stage.c and its stages) --------------------------------- */
 enum pg_how { PG_QUERY, PG_EXEC, PG_AUTO, PG_ROWS_OF, PG_COPY_OF, PG_END };
 enum pg_stage { PG_S_LEASE, PG_S_IDENT, PG_S_LOOKUP, PG_S_BEGIN, PG_S_PREPARE,
 		PG_S_RUN, PG_S_COMMIT, PG_S_PROBE, PG_S_END };
@@ -378,6 +381,8 @@ struct pg_call {
 	struct pg_conn *c;	/* leased, or the transaction's */
 	int lent;		/* c is a transaction's */
 	enum pg_how how;
+	/* NULL, or: what is pushed as its result, by who began it */
+	int (*push)(lua_State *L, struct pg_call *call);
 	int automatic;		/* how follows the class */
 	enum pg_stage stage;
 	int asked;		/* its exchange is over: the reply is there */
@@ -426,23 +431,25 @@ struct pg_tx {			/* userdata PG_TX; user value 1: the client */
 	double timeout;
 };
 
-struct pg_tx *pg_tx_check(lua_State *L, int arg);
-void pg_open_call(lua_State *L);
-void pg_open_tx(lua_State *L);
-void pg_open_client(lua_State *L);
-void pg_open_cursor(lua_State *L);
-void pg_open_copy(lua_State *L);
-void pg_open_listen(lua_State *L);
-
+/* --- a call's life (pg_call.c) */
+struct pg_call *pg_call_make(lua_State *L, struct pg_client *pc,
+			     enum pg_how how);
+/* Fills in what all asks of a call have in common. */
+void pg_call_ask(struct pg_call *call, struct pg_ask *a,
+		 int (*send)(struct pg_conn *, void *), int syncs);
+/* Its connection was lost before anything was applied: another one. */
+void pg_call_again(lua_State *L, struct pg_call *call);
 /* Ends the effect and raises. */
 _Noreturn void pg_call_fail(lua_State *L, struct pg_call *call,
 			    struct pg_error *e);
 void pg_call_give_back(struct pg_call *call);	/* its connection */
+
+/* --- its way (pg_args.c; pg_ready.c, pg_send.c, pg_commit.c: stages, 1: done,
+ * 0: the stage was set anew or asks again) */
+struct pg_call *pg_call_read(lua_State *L, enum pg_how how);
 _Noreturn void pg_refuse_write(lua_State *L, struct pg_call *call);
 /* The boundary. 0: withheld, and its stand-in is pushed. */
 int pg_begin(lua_State *L, struct pg_call *call);
-/* pg_ready.c, pg_send.c, pg_commit.c: stages of a call; 1: done, 0: the stage was set anew
- * or asks again. */
 int pg_lease_one(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_identity(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_lookup(lua_State *L, struct pg_call *call, lua_KFunction k);
@@ -450,22 +457,17 @@ int pg_prepare(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_run(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_commit(lua_State *L, struct pg_call *call, lua_KFunction k);
 int pg_probe(lua_State *L, struct pg_call *call, lua_KFunction k);
-/* pg_call.c */
-struct pg_call *pg_call_read(lua_State *L, enum pg_how how);
-struct pg_call *pg_call_make(lua_State *L, struct pg_client *pc,
-			     enum pg_how how);
-int pg_call_go(lua_State *L, struct pg_call *call);
 int pg_format_of(const struct pg_stmt *s);
-/* pg_cursor.c: the cursor is open, its first rows are in call->reply. */
-int pg_cursor_push(lua_State *L, struct pg_call *call);
-int pg_cursor_send(struct pg_conn *c, struct pg_call *call);
-/* pg_copy.c: the same for COPY, which it sends itself. */
-int pg_copy_push(lua_State *L, struct pg_call *call);
+/* pg_stage.c: all of it, to the result. */
+int pg_call_go(lua_State *L, struct pg_call *call);
 #define PG_FIRST 64		/* rows of the first FETCH */
-/* Its connection was lost before anything was applied: another one. */
-void pg_call_again(lua_State *L, struct pg_call *call);
-/* Fills in what all asks of a call have in common. */
-void pg_call_ask(struct pg_call *call, struct pg_ask *a,
-		 int (*send)(struct pg_conn *, void *), int syncs);
+
+/* --- the parts of the module ------------------------------------------------------ */
+void pg_open_client(lua_State *L);
+void pg_open_stage(lua_State *L);
+void pg_open_tx(lua_State *L);
+void pg_open_cursor(lua_State *L);
+void pg_open_copy(lua_State *L);
+void pg_open_listen(lua_State *L);
 
 #endif

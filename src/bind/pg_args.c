@@ -117,7 +117,7 @@ struct pg_call *pg_call_read(lua_State *L, enum pg_how how)
 {
 	struct pg_conn *lent;
 	struct pg_client *pc = pg_check(L, 1, &lent);
-	struct pg_tx *tx = lent ? pg_tx_check(L, 1) : NULL;
+	struct pg_tx *tx = lent ? luaL_checkudata(L, 1, PG_TX) : NULL;
 	int top = lua_gettop(L);
 	struct pg_call *call;
 	const char *sql;

@@ -375,7 +375,7 @@ static int l_copy_end(lua_State *L)
 }
 
 /* In place of a call's result: the copy, whose COPY is on its way. */
-int pg_copy_push(lua_State *L, struct pg_call *call)
+static int push_copy(lua_State *L, struct pg_call *call)
 {
 	struct pg_conn *c = call->c;
 	struct copy *x;
@@ -412,13 +412,14 @@ static int l_copy(lua_State *L)
 {
 	struct pg_call *call;
 
-	pg_tx_check(L, 1);
+	luaL_checkudata(L, 1, PG_TX);
 	call = pg_call_read(L, PG_COPY_OF);
 	if (!(call->verdict.flags & (PG_SQL_COPY_IN | PG_SQL_COPY_OUT)))
 		err_raisef(L, ERR_USAGE, "", "'%s' is no COPY from STDIN or to "
 			   "STDOUT", call->verb);
 	if (call->tx && call->verdict.cls != EFFECT_READ)
 		call->tx->wrote = 1;
+	call->push = push_copy;
 	return pg_call_go(L, call);
 }
 

@@ -168,32 +168,6 @@ static void fetch(struct cursor *cur, const PGresult *last)
 	cur->failed = 1;
 }
 
-/* DECLARE and the first FETCH, within a pipeline. */
-int pg_cursor_send(struct pg_conn *c, struct pg_call *call)
-{
-	struct pg_params *p = &call->params;
-	char text[80];
-
-	snprintf(call->cursor, sizeof call->cursor, "opsh_c%llu", ++c->clock);
-	buf_clear(&call->query);
-	buf_addf(&call->query, "declare %s no scroll cursor for ",
-		 call->cursor);
-	buf_add(&call->query, call->sql, call->len);
-	snprintf(text, sizeof text, "fetch forward %d from %s", PG_FIRST,
-		 call->cursor);
-	if (!buf_ok(&call->query))
-		return 0;
-	if (!call->lent &&
-	    !PQsendQueryParams(c->pg, "set local cursor_tuple_fraction = 1", 0,
-			       NULL, NULL, NULL, NULL, 0))
-		return 0;
-	return PQsendQueryParams(c->pg, call->query.data, p->n, p->type,
-				 p->value, p->len, p->format, 0) &&
-		PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL,
-				  pg_format_of(call->stmt)) &&
-		PQpipelineSync(c->pg);
-}
-
 /* --- the rows ------------------------------------------------------------------------- */
 /* The chunk that came becomes the current one; the next is asked for. */
 static void take_chunk(lua_State *L, struct cursor *cur, int idx)
@@ -337,7 +311,7 @@ static int l_cursor_next(lua_State *L)
 }
 
 /* In place of a call's result: the iterator, nil, nil, the cursor. */
-int pg_cursor_push(lua_State *L, struct pg_call *call)
+static int push_cursor(lua_State *L, struct pg_call *call)
 {
 	PGresult *first = call->stream ? NULL : call->reply.res[call->at];
 	struct cursor *cur;
@@ -389,6 +363,7 @@ static int l_rows(lua_State *L)
 		!(call->verdict.flags & PG_SQL_CURSOR);
 	if (call->stream)
 		call->how = PG_QUERY;
+	call->push = push_cursor;
 	return pg_call_go(L, call);
 }
 

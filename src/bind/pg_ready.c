@@ -11,8 +11,6 @@
 #include "core/lx.h"
 #include "effect/lock.h"
 
-#define MAX_TRIES 3
-
 static int is_write(const struct pg_call *call)
 {
 	return call->verdict.cls != EFFECT_READ;
@@ -30,25 +28,6 @@ static int send_identity(struct pg_conn *c, void *arg)
 	return PQsendQuery(c->pg, pg_greet_text(c));
 }
 
-void pg_call_ask(struct pg_call *call, struct pg_ask *a,
-		 int (*send)(struct pg_conn *, void *), int syncs)
-{
-	memset(a, 0, sizeof *a);
-	a->c = call->c;
-	a->reply = &call->reply;
-	a->effect = call->effect.open ? &call->effect : NULL;
-	a->send = send;
-	a->arg = call;
-	a->syncs = syncs;
-	a->row_step = -1;
-	a->until = call->until;
-	a->timeout = call->timeout;
-	a->verb = call->verb;
-	a->sql = call->sql;
-	a->len = call->len;
-	call->asked = 1;
-}
-
 static void ask(lua_State *L, struct pg_call *call,
 		int (*send)(struct pg_conn *, void *), lua_KFunction k)
 {
@@ -58,22 +37,6 @@ static void ask(lua_State *L, struct pg_call *call,
 	a.sql = NULL;
 	a.retry = 1;
 	pg_await(L, &a, (lua_KContext)call, k);
-}
-
-/* The connection was lost before anything of the call was sent: another one,
- * some times. */
-void pg_call_again(lua_State *L, struct pg_call *call)
-{
-	struct pg_error e = call->reply.error;
-
-	if (call->lent || ++call->tries >= MAX_TRIES) {
-		e.e.outcome = OUTCOME_FAILED;
-		pg_call_fail(L, call, &e);
-	}
-	pg_call_give_back(call);
-	call->in_tx = 0;
-	call->asked = 0;
-	call->stage = PG_S_LEASE;
 }
 
 /* 1: has it. */

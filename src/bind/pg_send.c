@@ -148,6 +148,32 @@ static const char *xid_text(struct pg_conn *c)
  * then, it would be exempt from the checks of serializable for good. */
 #define SNAPSHOT "select"
 
+/* DECLARE and the first FETCH, within a pipeline. */
+static int send_cursor(struct pg_conn *c, struct pg_call *call)
+{
+	struct pg_params *p = &call->params;
+	char text[80];
+
+	snprintf(call->cursor, sizeof call->cursor, "opsh_c%llu", ++c->clock);
+	buf_clear(&call->query);
+	buf_addf(&call->query, "declare %s no scroll cursor for ",
+		 call->cursor);
+	buf_add(&call->query, call->sql, call->len);
+	snprintf(text, sizeof text, "fetch forward %d from %s", PG_FIRST,
+		 call->cursor);
+	if (!buf_ok(&call->query))
+		return 0;
+	if (!call->lent &&
+	    !PQsendQueryParams(c->pg, "set local cursor_tuple_fraction = 1", 0,
+			       NULL, NULL, NULL, NULL, 0))
+		return 0;
+	return PQsendQueryParams(c->pg, call->query.data, p->n, p->type,
+				 p->value, p->len, p->format, 0) &&
+		PQsendQueryParams(c->pg, text, 0, NULL, NULL, NULL, NULL,
+				  pg_format_of(call->stmt)) &&
+		PQpipelineSync(c->pg);
+}
+
 /* [BEGIN], the statement, then for a read outside COMMIT, for a write the number
  * of its transaction; a read inside stands in a savepoint that is read only. */
 static int send_run(struct pg_conn *c, void *arg)
@@ -159,7 +185,7 @@ static int send_run(struct pg_conn *c, void *arg)
 		return PQsendQuery(c->pg, call->sql);
 	if (call->how == PG_ROWS_OF)
 		return (call->lent || call->in_tx ||
-			say(c, begin_text(call))) && pg_cursor_send(c, call);
+			say(c, begin_text(call))) && send_cursor(c, call);
 	if (call->how == PG_END)
 		return say(c, xid_text(c)) && PQpipelineSync(c->pg);
 	if (call->bare)

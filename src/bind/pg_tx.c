@@ -10,14 +10,14 @@
 
 #include "core/lx.h"
 
-struct pg_tx *pg_tx_check(lua_State *L, int arg)
+static struct pg_tx *check(lua_State *L)
 {
-	return luaL_checkudata(L, arg, PG_TX);
+	return luaL_checkudata(L, 1, PG_TX);
 }
 
 static int l_tx_close(lua_State *L)
 {
-	struct pg_tx *tx = pg_tx_check(L, 1);
+	struct pg_tx *tx = check(L);
 	struct pg_conn *c = tx->c;
 
 	tx->c = NULL;
@@ -29,7 +29,7 @@ static int l_tx_close(lua_State *L)
 /* tostring(tx) -> "transaction on NAME" */
 static int l_tx_tostring(lua_State *L)
 {
-	struct pg_tx *tx = pg_tx_check(L, 1);
+	struct pg_tx *tx = check(L);
 
 	lua_pushfstring(L, "transaction on %s%s", tx->c ? pg_where(tx->c) :
 			"?", tx->c ? "" : " (ended)");
@@ -245,16 +245,25 @@ static int l_refresh(lua_State *L)
 }
 
 /* --- COMMIT, ROLLBACK -------------------------------------------------------------------- */
+static int push_end(lua_State *L, struct pg_call *call)
+{
+	(void)L;
+	effect_end(&call->effect, OUTCOME_DONE, -1, -1, NULL);
+	pg_call_give_back(call);
+	return 0;
+}
+
 /* The call that ends tx; it has the connection from now. */
 static struct pg_call *end_call(lua_State *L, const char *verb)
 {
-	struct pg_tx *tx = pg_tx_check(L, 1);
+	struct pg_tx *tx = check(L);
 	struct pg_conn *c;
 	struct pg_client *pc = pg_check(L, 1, &c);
 	struct pg_call *call;
 
 	lua_settop(L, 1);
 	call = pg_call_make(L, pc, PG_END);
+	call->push = push_end;
 	snprintf(call->verb, sizeof call->verb, "%s", verb);
 	call->sql = verb;
 	call->len = strlen(verb);
@@ -300,7 +309,7 @@ static int send_rollback(struct pg_conn *c, void *arg)
  * rolled back by the server */
 static int l_rollback(lua_State *L)
 {
-	struct pg_tx *tx = pg_tx_check(L, 1);
+	struct pg_tx *tx = check(L);
 	struct effect_call what;
 	struct pg_call *call;
 	struct pg_ask a;

@@ -1,7 +1,7 @@
 /*
- * pg_type: values of Postgres as Lua values, by type: from text, and from the
- * binary form of those for which that is faster. Integers are exact, numeric is
- * its text, what Lua has no type for is the text that psql shows.
+ * pg_type: what is known of types, and scalars as Lua values: from text, and from
+ * the binary form of those for which that is faster. Integers are exact, numeric
+ * is its text, what Lua has no type for is the text that psql shows.
  */
 #include "bind/pg.h"
 
@@ -260,39 +260,35 @@ static void push_json(lua_State *L, const char *p, size_t len)
 	lua_pushlstring(L, p, len);
 }
 
-static void push_text(lua_State *L, Oid type, const char *p, size_t len)
+/* 0: it may be an array. */
+static int push_text(lua_State *L, Oid type, const char *p, size_t len)
 {
-	Oid element;
-
 	switch (type) {
 	case T_BOOL:
 		lua_pushboolean(L, len && *p == 't');
-		return;
+		return 1;
 	case T_INT2: case T_INT4: case T_INT8: case T_OID: case T_XID:
 	case T_CID:
 		if (push_integer(L, p, len))
-			return;
+			return 1;
 		break;
 	case T_FLOAT4: case T_FLOAT8:
 		if (push_float(L, p, len))
-			return;
+			return 1;
 		break;
 	case T_BYTEA:
 		push_bytea(L, p, len);
-		return;
+		return 1;
 	case T_JSON: case T_JSONB:
 		push_json(L, p, len);
-		return;
+		return 1;
 	case 25: case 1043: case 19: case 1700: case 1042:
 		break;
 	default:
-		element = pg_type_element(type);
-		if (element) {
-			pg_push_array(L, element, p, len);
-			return;
-		}
+		return 0;
 	}
 	lua_pushlstring(L, p, len);
+	return 1;
 }
 
 /* --- binary ----------------------------------------------------------------------- */
@@ -345,13 +341,14 @@ static int push_binary(lua_State *L, Oid type, const char *p, size_t len)
 	}
 }
 
-void pg_push_value(lua_State *L, Oid type, int format, const char *p,
+int pg_push_scalar(lua_State *L, Oid type, int format, const char *p,
 		   size_t len)
 {
 	if (!format)
-		push_text(L, type, p, len);
-	else if (!push_binary(L, type, p, len))
+		return push_text(L, type, p, len);
+	if (!push_binary(L, type, p, len))
 		err_raisef(L, ERR_PROTOCOL, "", "the server sent %d bytes for "
 			   "a value of type %s", (int)len, pg_type_name(type) ?
 			   pg_type_name(type) : "?");
+	return 1;
 }

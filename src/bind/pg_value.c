@@ -1,7 +1,8 @@
 /*
- * pg_array: the text of an array, "{1,2,{..}}", as nested Lua lists: NULL is
- * json.null, bounds are dropped. Text that is no such array stays text. Bounded
- * in depth, as the server is.
+ * pg_value: any value of Postgres as Lua has it: a scalar (pg_type.c), or the
+ * text of an array, "{1,2,{..}}", as nested lists: NULL is json.null, bounds are
+ * dropped. Text that is no such array stays text. Bounded in depth, as the
+ * server is.
  */
 #include "bind/pg.h"
 
@@ -18,6 +19,13 @@ struct reader {
 };
 
 static int read_list(lua_State *L, struct reader *r, int depth);
+
+static void push_element(lua_State *L, const struct reader *r, const char *p,
+			 size_t len)
+{
+	if (!pg_push_scalar(L, r->element, 0, p, len))
+		lua_pushlstring(L, p, len);
+}
 
 /* "..": the string without its escapes. */
 static int read_quoted(lua_State *L, struct reader *r)
@@ -37,7 +45,7 @@ static int read_quoted(lua_State *L, struct reader *r)
 		return 0;
 	r->p++;
 	s = lua_tolstring(L, -1, &len);
-	pg_push_value(L, r->element, 0, s, len);
+	push_element(L, r, s, len);
 	lua_remove(L, -2);
 	return 1;
 }
@@ -56,7 +64,7 @@ static int read_plain(lua_State *L, struct reader *r)
 	if (len == 4 && !memcmp(from, "NULL", 4))
 		lua_pushlightuserdata(L, NULL);
 	else
-		pg_push_value(L, r->element, 0, from, len);
+		push_element(L, r, from, len);
 	return 1;
 }
 
@@ -97,7 +105,7 @@ static int read_list(lua_State *L, struct reader *r, int depth)
 	return 0;
 }
 
-void pg_push_array(lua_State *L, Oid element, const char *p, size_t len)
+static void push_array(lua_State *L, Oid element, const char *p, size_t len)
 {
 	struct reader r = { p, p + len, element,
 			    (char)pg_type_delimiter(element) };
@@ -115,4 +123,18 @@ void pg_push_array(lua_State *L, Oid element, const char *p, size_t len)
 		return;
 	lua_settop(L, top);
 	lua_pushlstring(L, p, len);
+}
+
+void pg_push_value(lua_State *L, Oid type, int format, const char *p,
+		   size_t len)
+{
+	Oid element;
+
+	if (pg_push_scalar(L, type, format, p, len))
+		return;
+	element = pg_type_element(type);
+	if (element)
+		push_array(L, element, p, len);
+	else
+		lua_pushlstring(L, p, len);
 }
