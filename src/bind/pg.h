@@ -108,8 +108,16 @@ struct pg_sink {		/* who listens on a connection */
 	void (*lost)(struct pg_sink *sink, const struct err *e);
 };
 
+struct pg_owner {		/* who is told of a connection: its pool */
+	void (*up)(struct pg_conn *c);		/* it is open, and idle */
+	void (*down)(struct pg_conn *c, const struct err *e,
+		     enum pg_state was);
+	void (*cancelled)(struct pg_conn *c);	/* what was given back, is */
+};
+
 struct pg_conn {
 	struct pg_client *pc;	/* borrowed; NULL: the client is closed */
+	const struct pg_owner *owner;
 	struct pg_conn *next;
 	enum pg_state state;
 	PGconn *pg;		/* owned */
@@ -147,8 +155,8 @@ struct pg_conn {
 				   reset */
 };
 
-struct pg_conn *pg_conn_new(struct pg_client *pc);
-/* Begins to open it; pg_client_up or _down follows, from the loop. -1: *e. */
+struct pg_conn *pg_conn_new(struct pg_client *pc, const struct pg_owner *owner);
+/* Begins to open it; its owner's up or down follows, from the loop. -1: *e. */
 int pg_conn_open(struct pg_conn *c, struct err *e);
 void pg_conn_stop(struct pg_conn *c);	/* closes, keeps the struct */
 void pg_conn_free(struct pg_conn *c);
@@ -169,7 +177,7 @@ enum err_phase pg_conn_phase(const struct pg_conn *c);
 const char *pg_where(const struct pg_conn *c);
 /* Did the server end it while idle? */
 int pg_conn_gone(struct pg_conn *c);
-/* Who is it? Ends in pg_client_up. -1: it failed, the connection is down. */
+/* Who is it? Ends in its owner's up. -1: it failed, the connection is down. */
 int pg_greet_send(struct pg_conn *c);
 const char *pg_greet_text(const struct pg_conn *c);
 /* Reads the answer to that text; 0, or -1 and *e. */
@@ -177,7 +185,6 @@ int pg_greet_read(struct pg_conn *c, PGresult *res, struct err *e);
 void pg_conn_flush(struct pg_conn *c);
 void pg_conn_drain(struct pg_conn *c);
 void pg_conn_pause(struct pg_conn *c, int paused);	/* then drain it */
-void pg_find_free(struct pg_find *f);	/* NULL ok */
 void pg_conn_enter(struct pg_conn *c);
 void pg_conn_leave(struct pg_conn *c);
 
@@ -224,10 +231,13 @@ struct pg_client {
 
 /* [-0, +0, v] the client at arg (or of the transaction there), open. */
 struct pg_client *pg_check(lua_State *L, int arg, struct pg_conn **c);
-void pg_client_up(struct pg_conn *c);
-void pg_client_down(struct pg_conn *c, const struct err *e,
-		    enum pg_state was);
+
+/* --- its pool (pg_pool.c) --------------------------------------------------------- */
 void pg_pump(struct pg_client *pc);
+/* Ends all of it: who waits is told. */
+void pg_pool_close(struct pg_client *pc, const struct err *e);
+void pg_wait_join(struct pg_wait *w);
+void pg_wait_leave(struct pg_wait *w);
 void pg_wait_end(struct pg_wait *w, const struct err *e);	/* e: or NULL */
 /* An idle connection, or NULL: await one. */
 struct pg_conn *pg_lease(struct pg_client *pc);
@@ -235,6 +245,8 @@ struct pg_conn *pg_lease(struct pg_client *pc);
 void pg_conn_orphan(struct pg_conn *c);
 /* Gives it back; what is open on it is rolled back first. */
 void pg_unlease(struct pg_conn *c);
+
+/* --- waiting (pg_wait.c) ------------------------------------------------------------ */
 /* [-0, +0, v] Waits for one into *out. The last thing of a C function with
  * continuation k. failed, effect: as in pg_wait, or NULL. */
 void pg_await_lease(lua_State *L, struct pg_client *pc, struct pg_conn **out,

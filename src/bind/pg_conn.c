@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bind/pg_find.h"
 #include "core/mem.h"
 
 #define CANCEL_EVERY 0.1	/* seconds */
@@ -23,13 +24,14 @@ struct pg_cancel {
 
 static void on_watch(void *arg, int events, int status);
 
-struct pg_conn *pg_conn_new(struct pg_client *pc)
+struct pg_conn *pg_conn_new(struct pg_client *pc, const struct pg_owner *owner)
 {
 	struct pg_conn *c = mem_zalloc(sizeof *c);
 
 	if (!c)
 		return NULL;
 	c->pc = pc;
+	c->owner = owner;
 	buf_init(&c->notices);
 	return c;
 }
@@ -128,7 +130,7 @@ void pg_conn_down(struct pg_conn *c, const struct err *e)
 		sink->lost(sink, &why);
 	tell_idle(c);
 	if (c->pc)
-		pg_client_down(c, &why, was);
+		c->owner->down(c, &why, was);
 	pg_conn_leave(c);
 }
 
@@ -373,7 +375,7 @@ static void cancel_done(void *arg, int abandoned)
 	c->cancel = NULL;
 	/* one that was given back meanwhile waits for this */
 	if (c->state == PG_CLEANING && !c->job)
-		pg_unlease(c);
+		c->owner->cancelled(c);
 	else if (c->job && c->job == c->cancelled && !c->step)
 		c->step = loop_timer_new(CANCEL_EVERY, 0, on_again, c);
 }

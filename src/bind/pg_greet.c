@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind/pg_find.h"
+
 /* The timeline of a primary is in the name of its WAL file: the control file
  * learns it only with the checkpoint after a promotion. */
 #define OF_PRIMARY \
@@ -129,7 +131,7 @@ static void ready(struct pg_conn *c)
 	pg_find_free(c->find);
 	c->find = NULL;
 	c->state = PG_IDLE;
-	pg_client_up(c);
+	c->owner->up(c);
 }
 
 static void on_set(struct pg_job *job, struct pg_conn *c, PGresult *res)

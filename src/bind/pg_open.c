@@ -1,50 +1,19 @@
 /*
- * pg_open: opening a connection: host names by the loop's resolver (libpq would
- * block on them), libpq's own state machine, then who the server is: system
- * identifier, timeline, in recovery or not. The last is asked again whenever
- * the identity has to be fresh.
+ * pg_open: opening a connection: the hosts' addresses (pg_find.c), libpq's own
+ * state machine, one host after the other, then who the server is (pg_greet.c).
+ * Has the connection until it is idle.
  */
 #include "bind/pg.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/mem.h"
+#include "bind/pg_find.h"
 
-#define ADDRS 6			/* of one name, at most */
 #define STEP_MIN 0.5		/* seconds for one of several hosts */
-
-struct pg_find_host {
-	struct pg_find *f;
-	struct loop_resolve *resolve;
-	int n, tried[ADDRS];
-	char addr[ADDRS][INET6_ADDRSTRLEN];
-};
-
-struct pg_find {
-	struct pg_conn *c;
-	struct err why;		/* of the last name that has no address */
-	int n, pending;
-	struct pg_find_host host[];
-};
 
 static void connect_now(struct pg_conn *c);
 static void on_poll(void *arg, int events, int status);
-
-void pg_find_free(struct pg_find *f)
-{
-	int i;
-
-	if (!f)
-		return;
-	for (i = 0; i < f->n; i++)
-		if (f->host[i].resolve)
-			loop_resolve_abandon(f->host[i].resolve);
-	mem_free(f);
-}
 
 static void no_memory(struct pg_conn *c)
 {
@@ -55,124 +24,13 @@ static void no_memory(struct pg_conn *c)
 	pg_conn_down(c, &e);
 }
 
-/* --- names ---------------------------------------------------------------------- */
-static int is_folder(const char *host)
-{
-	return host[0] == '/' || host[0] == '@' || !host[0];
-}
-
-static int is_numeric(const char *host)
-{
-	struct in6_addr a;
-
-	return inet_pton(AF_INET, host, &a) == 1 ||
-	       inet_pton(AF_INET6, host, &a) == 1;
-}
-
-static void add_addr(struct pg_find_host *h, const struct loop_addr *a)
-{
-	const void *in = a->family == AF_INET ?
-		(const void *)&((const struct sockaddr_in *)&a->addr)->sin_addr
-		: (const void *)&((const struct sockaddr_in6 *)
-				  &a->addr)->sin6_addr;
-
-	if (h->n < ADDRS && inet_ntop(a->family, in, h->addr[h->n],
-				      sizeof h->addr[0]))
-		h->n++;
-}
-
-static void on_resolved(void *arg, const struct loop_addr *addrs, int n,
-			const struct err *e)
-{
-	struct pg_find_host *h = arg;
-	struct pg_find *f = h->f;
-	struct pg_conn *c = f->c;
-	int i;
-
-	pg_conn_enter(c);
-	h->resolve = NULL;
-	for (i = 0; i < n; i++)
-		add_addr(h, &addrs[i]);
-	if (!n)
-		f->why = *e;
-	if (--f->pending == 0)
-		connect_now(c);
-	pg_conn_leave(c);
-}
-
-static int start_find(struct pg_conn *c)
-{
-	struct pg_options *o = &c->pc->o;
-	struct pg_find *f;
-	int i;
-
-	f = mem_zalloc(sizeof *f + (size_t)o->n_hosts * sizeof f->host[0]);
-	if (!f)
-		return -1;
-	f->c = c;
-	f->n = o->n_hosts;
-	c->find = f;
-	for (i = 0; i < f->n; i++) {
-		struct pg_find_host *h = &f->host[i];
-		const char *host = o->hosts[i].host;
-
-		h->f = f;
-		if (is_folder(host) || is_numeric(host)) {
-			snprintf(h->addr[0], sizeof h->addr[0], "%s",
-				 is_folder(host) ? "" : host);
-			h->n = 1;
-			continue;
-		}
-		h->resolve = loop_resolve_new(host, NULL, on_resolved, h);
-		if (!h->resolve)
-			return -1;
-		f->pending++;
-	}
-	return 0;
-}
-
 /* --- libpq's part -------------------------------------------------------------------- */
-struct lists {
-	struct buf host, addr, port;
-	int n;
-};
-
-static void add_entry(struct lists *l, const struct pg_host *h,
-		      const char *addr)
-{
-	if (l->n++) {
-		buf_addc(&l->host, ',');
-		buf_addc(&l->addr, ',');
-		buf_addc(&l->port, ',');
-	}
-	buf_adds(&l->host, h->host);
-	buf_adds(&l->addr, addr);
-	buf_adds(&l->port, h->port);
-}
-
 static int all_empty(const struct buf *b)
 {
 	return strspn(b->data, ",") == b->len;
 }
 
-/* Those that are left to try. */
-static void make_lists(struct pg_conn *c, struct lists *l)
-{
-	struct pg_options *o = &c->pc->o;
-	int i, k;
-
-	memset(l, 0, sizeof *l);
-	buf_init(&l->host);
-	buf_init(&l->addr);
-	buf_init(&l->port);
-	for (i = 0; i < c->find->n; i++)
-		for (k = 0; k < c->find->host[i].n; k++)
-			if (!c->find->host[i].tried[k])
-				add_entry(l, &o->hosts[i],
-					  c->find->host[i].addr[k]);
-}
-
-static PGconn *start(struct pg_conn *c, struct lists *l)
+static PGconn *start(struct pg_conn *c, const struct pg_lists *l)
 {
 	const char *key[KEYWORDS_MAX + 8], *value[KEYWORDS_MAX + 8];
 	struct pg_options *o = &c->pc->o;
@@ -211,23 +69,8 @@ static void note_peer(struct pg_conn *c)
 /* The host at hand is not tried again. How many are left? */
 static int mark_tried(struct pg_conn *c)
 {
-	const char *addr = PQhostaddr(c->pg), *host = PQhost(c->pg);
-	struct pg_options *o = &c->pc->o;
-	int i, k, left = 0;
-
-	for (i = 0; i < c->find->n; i++) {
-		struct pg_find_host *h = &c->find->host[i];
-
-		for (k = 0; k < h->n; k++) {
-			if (!strcmp(h->addr[k], addr ? addr : "") &&
-			    !strcmp(o->hosts[i].host, host ? host : "") &&
-			    (!*o->hosts[i].port ||
-			     !strcmp(o->hosts[i].port, PQport(c->pg))))
-				h->tried[k] = 1;
-			left += !h->tried[k];
-		}
-	}
-	return left;
+	return pg_find_tried(c->find, PQhost(c->pg), PQhostaddr(c->pg),
+			     PQport(c->pg));
 }
 
 static void try_others(struct pg_conn *c)
@@ -285,16 +128,14 @@ static void note_notice(void *arg, const PGresult *res);
 
 static void connect_now(struct pg_conn *c)
 {
-	struct lists l;
+	struct pg_lists l;
 	int n;
 
-	make_lists(c, &l);
+	pg_find_lists(c->find, &l);
 	n = l.n;
 	c->state = PG_OPENING;
 	if (!n && c->find->n) {
-		buf_release(&l.host);
-		buf_release(&l.addr);
-		buf_release(&l.port);
+		pg_lists_release(&l);
 		if (c->find->why.kind == ERR_NONE) {
 			err_set(&c->find->why, ERR_CONNECT, "ETIMEDOUT",
 				"none of the hosts of '%s' answers",
@@ -306,9 +147,7 @@ static void connect_now(struct pg_conn *c)
 	}
 	if (buf_ok(&l.host) && buf_ok(&l.addr) && buf_ok(&l.port))
 		c->pg = start(c, &l);
-	buf_release(&l.host);
-	buf_release(&l.addr);
-	buf_release(&l.port);
+	pg_lists_release(&l);
 	if (!c->pg) {
 		no_memory(c);
 		return;
@@ -409,7 +248,8 @@ int pg_conn_open(struct pg_conn *c, struct err *e)
 		snprintf(c->peer, sizeof c->peer, "%s%s%s", o->hosts[0].host,
 			 *o->hosts[0].port ? ":" : "", o->hosts[0].port);
 	c->deadline = loop_timer_new(o->connect_timeout, 0, on_deadline, c);
-	if (!c->deadline || start_find(c) < 0) {
+	c->find = pg_find_new(o, on_begin, c);
+	if (!c->deadline || !c->find) {
 		pg_conn_stop(c);
 		err_set(e, ERR_LIMIT, "ENOMEM", "out of memory to connect");
 		return -1;

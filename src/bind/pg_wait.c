@@ -1,34 +1,13 @@
 /*
  * pg_wait: what a call waits for before it can be sent: a connection of the
  * pool, the end of the job that its connection is busy with, a moment. Sends
- * nothing; the pool is pg_client.c's.
+ * nothing; the pool is pg_pool.c's.
  */
 #include "bind/pg.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
-
-static void unlink_wait(struct pg_wait *w)
-{
-	struct pg_wait **at = &w->pc->waits;
-
-	if (!w->linked)
-		return;
-	while (*at && *at != w)
-		at = &(*at)->next;
-	if (*at)
-		*at = w->next;
-	w->linked = 0;
-}
-
-void pg_wait_end(struct pg_wait *w, const struct err *e)
-{
-	unlink_wait(w);
-	if (e)
-		w->why = *e;
-	op_done(&w->op);
-}
 
 /* --- waiting for one --------------------------------------------------------------- */
 static enum op_answer wait_cancel(struct op *op)
@@ -46,7 +25,7 @@ static enum op_answer wait_cancel(struct op *op)
 			where = pg_where(c);
 		}
 	}
-	unlink_wait(w);
+	pg_wait_leave(w);
 	if (w->effect && !(w->failed && op->err.kind == ERR_TIMEOUT))
 		effect_end(w->effect, OUTCOME_UNKNOWN, -1, -1, &op->err);
 	if (op->err.kind == ERR_TIMEOUT)
@@ -95,7 +74,7 @@ static int wait_push(lua_State *L, struct op *op)
 
 static void wait_release(struct op *op)
 {
-	unlink_wait((struct pg_wait *)op);
+	pg_wait_leave((struct pg_wait *)op);
 }
 
 static const struct op_class wait_class = {
@@ -129,7 +108,7 @@ static int l_await(lua_State *L)
 {
 	struct await a = *(struct await *)lua_touserdata(L, 1);
 	struct pg_wait *w = (struct pg_wait *)op_new(L, &wait_class,
-						     sizeof *w), **at;
+						     sizeof *w);
 	double left = a.until - loop_now();
 
 	collect(L, a.pc);
@@ -138,10 +117,7 @@ static int l_await(lua_State *L)
 	w->failed = a.failed;
 	w->effect = a.effect;
 	w->began = loop_now();
-	for (at = &a.pc->waits; *at; )
-		at = &(*at)->next;
-	*at = w;
-	w->linked = 1;
+	pg_wait_join(w);
 	op_start(&w->op);
 	op_deadline(&w->op, left > 0 ? left : 0);
 	if (w->linked)
