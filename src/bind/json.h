@@ -1,7 +1,7 @@
 /*
  * json: what the files of the JSON binding share. The slot is the userdata
  * that owns all memory of one call until it is released, so that a raise
- * anywhere leaves nothing behind. Only json.c knows the library.
+ * anywhere leaves nothing behind. Only json_decode.c knows the library.
  */
 #ifndef OPSH_BIND_JSON_H
 #define OPSH_BIND_JSON_H
@@ -48,7 +48,8 @@ int json_mark_bytes(char *text, size_t len, struct json_marker *marker);
 void json_unmark(struct buf *out, const char *s, size_t len,
 		 const struct json_marker *marker);
 
-/* encode(value, options) -> text. [-0, +1, v] */
-int l_json_encode(lua_State *L);
+/* Into the module on top. [-0, +0, m] */
+void json_open_decode(lua_State *L);
+void json_open_encode(lua_State *L);
 
 #endif

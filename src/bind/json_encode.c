@@ -371,7 +371,7 @@ static void read_options(struct encoder *e, int arg)
  * encode(value [, {indent =, sort_keys =, max_depth =, binary = "escape"}]) ->
  * text. Raises usage (what JSON can't hold, with its path), limit (depth).
  */
-int l_json_encode(lua_State *L)
+static int l_json_encode(lua_State *L)
 {
 	struct encoder e = { .L = L };
 	const struct level root = { 0 };
@@ -389,4 +389,13 @@ int l_json_encode(lua_State *L)
 	lua_pushlstring(L, e.b->data, e.b->len);
 	json_slot_release(slot);
 	return 1;
+}
+
+void json_open_encode(lua_State *L)
+{
+	static const luaL_Reg funcs[] = {
+		{ "encode", l_json_encode }, { NULL, NULL }
+	};
+
+	lx_setfuncs(L, funcs);
 }

@@ -11,7 +11,6 @@ return {
 		["src/core/task.c co_extra"] = "task.c knows where a coroutine's extra "
 			.. "space is; declared in task_impl.h",
 		["src/core/err.c outcome_name"] = "outcomes are a part of err.h",
-		["src/bind/json_encode.c l_json_encode"] = "json.c registers it",
 	},
 	meta = {
 		["src/run/testing.c testing"] = "in test builds only",
