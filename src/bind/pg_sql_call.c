@@ -134,7 +134,7 @@ static void see_setting(struct pg_sql_walk *walk, uint32_t call)
 void pg_sql_see_text(struct pg_sql_walk *walk, const char *text, size_t len)
 {
 	struct pg_sql_verdict inner;
-	int rc = pg_sql_judge_depth(text, len, walk->depth + 1, &inner);
+	int rc = walk->judge(text, len, walk->depth + 1, &inner);
 
 	if (rc < 0)
 		walk->bad = 1;

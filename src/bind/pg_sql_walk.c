@@ -1,70 +1,16 @@
 /*
  * pg_sql_walk: visits every node of a tree, outermost first, with a list of
- * its own of what is still to see. Raises the verdict's class, never lowers
- * it. Must not recurse, nor know single statements.
+ * its own of what is still to see. What it finds goes into the verdict
+ * (pg_sql_verdict.c). Must not recurse, nor know single statements.
  */
 #include "bind/pg_sql_walk.h"
 
 #include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
 
 enum todo { SEE, SEE_KIDS, CTE_ADD, CTE_DROP, INERT_END, BODY_END, FOREIGN_END };
-
-int pg_sql_name_add(struct pg_sql_names *names, const char *name, int once)
-{
-	char **grown, *copy;
-	int k;
-
-	for (k = 0; once && k < names->count; k++)
-		if (!strcmp(names->name[k], name))
-			return 0;
-	if (names->count == PG_SQL_NAMES)
-		return 1;
-	grown = mem_realloc(names->name, (size_t)(names->count + 1) * sizeof *grown);
-	if (!grown)
-		return -1;
-	names->name = grown;
-	copy = mem_strdup(name);
-	if (!copy)
-		return -1;
-	names->name[names->count++] = copy;
-	return 0;
-}
-
-void pg_sql_raise(struct pg_sql_walk *walk, enum effect_class cls,
-		  const char *fmt, ...)
-{
-	struct pg_sql_verdict *out = walk->out;
-	va_list ap;
-
-	if (walk->inert || cls <= out->cls)
-		return;
-	out->cls = cls;
-	va_start(ap, fmt);
-	vsnprintf(out->why, sizeof out->why, fmt, ap);
-	va_end(ap);
-}
-
-void pg_sql_block(struct pg_sql_walk *walk, enum pg_sql_block block)
-{
-	if (!walk->inert && block > walk->out->block)
-		walk->out->block = block;
-}
-
-const char *pg_sql_text(struct pg_sql_walk *walk, uint32_t node)
-{
-	buf_clear(&walk->text);
-	pg_sql_tree_text(walk->tree, node, &walk->text);
-	if (!buf_ok(&walk->text)) {
-		walk->bad = 1;
-		return "";
-	}
-	return walk->text.data;
-}
 
 static void later(struct pg_sql_walk *walk, uint32_t node, int what)
 {
@@ -370,9 +316,10 @@ static int is_plain_select(const struct pg_sql_walk *walk, uint32_t list)
 }
 
 int pg_sql_walk_tree(struct pg_sql_tree *tree, struct pg_sql_verdict *out,
-		     int depth)
+		     pg_sql_judge_text *judge, int depth)
 {
-	struct pg_sql_walk walk = { .tree = tree, .out = out, .depth = depth };
+	struct pg_sql_walk walk = { .tree = tree, .out = out, .judge = judge,
+				    .depth = depth };
 	uint32_t list = pg_sql_tree_get(tree, 1, "stmts"), raw;
 
 	buf_init(&walk.text);

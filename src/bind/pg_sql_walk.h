@@ -14,6 +14,10 @@ struct pg_sql_todo {
 	int what;
 };
 
+/* Judges a text that is run by another: texts within texts, `depth` of them. */
+typedef int pg_sql_judge_text(const char *text, size_t len, int depth,
+			      struct pg_sql_verdict *out);
+
 struct pg_sql_walk {
 	struct pg_sql_tree *tree;	/* borrowed */
 	struct pg_sql_verdict *out;	/* borrowed */
@@ -24,7 +28,8 @@ struct pg_sql_walk {
 	struct buf text;		/* owned: scratch */
 	int inert;			/* in a part that doesn't run now */
 	int foreign;			/* its $n are not this text's */
-	int depth;			/* of texts within texts */
+	pg_sql_judge_text *judge;	/* of texts within this one */
+	int depth;			/* how many this one is within */
 	int bad;			/* memory */
 };
 
@@ -43,7 +48,9 @@ struct pg_sql_row {
 
 /* pg_sql_walk.c: 0, or -1 for memory. */
 int pg_sql_walk_tree(struct pg_sql_tree *tree, struct pg_sql_verdict *out,
-		     int depth);
+		     pg_sql_judge_text *judge, int depth);
+
+/* pg_sql_verdict.c: what is noted. */
 void pg_sql_raise(struct pg_sql_walk *walk, enum effect_class cls,
 		  const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void pg_sql_block(struct pg_sql_walk *walk, enum pg_sql_block block);
@@ -52,10 +59,8 @@ const char *pg_sql_text(struct pg_sql_walk *walk, uint32_t node);
 /* Adds a name once. 0, 1: the list is full, -1: memory. */
 int pg_sql_name_add(struct pg_sql_names *names, const char *name, int once);
 
-/* pg_sql.c */
-int pg_sql_judge_depth(const char *text, size_t len, int depth,
-		       struct pg_sql_verdict *out);
-/* By its words alone: destructive when one of them may be, else a write. */
+/* pg_sql_words.c: by its words alone: destructive when one of them may be, else a
+ * write. 0, -1 memory. */
 int pg_sql_judge_words(const char *text, size_t len, int body,
 		       struct pg_sql_verdict *out);
 
