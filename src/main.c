@@ -170,7 +170,7 @@ int main(int argc, char **argv)
 	out_on_dead(on_dead);
 	record_on_lost(on_lost);
 	journal_hold();
-	sig_init();
+	task_heed_signals();
 	sig_on_leave(prompt_restore);
 	L = host_new();		/* its collector rests until user code runs */
 	if (!L) {

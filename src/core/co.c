@@ -38,33 +38,6 @@ static int l_base_pcall(lua_State *L)
 				     since, pcall_k), since);
 }
 
-static int xpcall_k(lua_State *L, int status, lua_KContext since)
-{
-	/* what the handler made of the cancel is no error of its own */
-	if (task_unwound_since((unsigned long)since))
-		task_rethrow(L, 0);
-	if (failed(status)) {
-		lua_pushboolean(L, 0);
-		lua_pushvalue(L, -2);
-		return 2;
-	}
-	return lua_gettop(L) - 2;
-}
-
-/* xpcall(f, msgh, ...) -> true, results | false, msgh's result */
-int co_xpcall(lua_State *L)
-{
-	lua_KContext since = (lua_KContext)task_clock;
-	int n = lua_gettop(L);
-
-	luaL_checktype(L, 2, LUA_TFUNCTION);
-	lua_pushboolean(L, 1);
-	lua_pushvalue(L, 1);
-	lua_rotate(L, 3, 2);		/* f msgh true f args */
-	return xpcall_k(L, lua_pcallk(L, n - 2, LUA_MULTRET, CO_XPCALL_HANDLER, since,
-				      xpcall_k), since);
-}
-
 static int try_k(lua_State *L, int status, lua_KContext since)
 {
 	if (task_unwound_since((unsigned long)since))
@@ -213,11 +186,11 @@ static int reset(lua_State *co)
 
 	task_running = co;
 	if (task_attention)
-		sig_arm_hook();
+		task_arm_hook();
 	status = lua_resetthread(co);
 	task_running = before;
 	if (task_attention)
-		sig_arm_hook();
+		task_arm_hook();
 	return status;
 }
 
@@ -424,7 +397,7 @@ static int l_co_close(lua_State *L)
 void task_open_base(lua_State *L)
 {
 	static const luaL_Reg base[] = {
-		{ "pcall", l_base_pcall }, { "xpcall", co_xpcall },
+		{ "pcall", l_base_pcall }, { "xpcall", task_xpcall },
 		{ "try", l_base_try }, { "load", l_base_load },
 		{ NULL, NULL }
 	};

@@ -1,21 +1,16 @@
 /*
- * op: the life of a wait. Memory is ours; a userdata slot on the waiting frame
- * ties it to Lua, so that an error between making and parking frees it, and a
- * collected coroutine cancels it.
+ * op: the life of a wait: how it ends, is cancelled, passes its deadline. Owns
+ * the memory. What ties it to Lua is op_lua.c's; must not touch a lua_State.
  */
 #include "core/op.h"
 
-#include <lauxlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/loop.h"
 #include "core/mem.h"
 #include "core/task_impl.h"
 
-#define SLOT_META "opsh.op"
-
-/* --- memory --------------------------------------------------------------- */
+/* --- memory -------------------------------------------------------------- */
 #ifdef OPSH_TEST
 /* Each op is memory of its own, so that its misuse is found. */
 static struct op *take(size_t size)
@@ -77,7 +72,7 @@ static void give_back(struct op *op)
 }
 #endif
 
-/* --- life ------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------- */
 void op_destroy(struct op *op)
 {
 	loop_timer_free(op->timer);
@@ -89,60 +84,14 @@ void op_destroy(struct op *op)
 	give_back(op);
 }
 
-/* __gc, __close of the slot: Lua lets go of the op. Raises nothing. */
-static int l_slot_gc(lua_State *L)
+struct op *op_alloc(const struct op_class *cls, size_t size)
 {
-	struct op **slot = lua_touserdata(L, 1);
-	struct op *op = *slot;
-	struct err why;
+	struct op *op = take(size);
 
 	if (!op)
-		return 0;
-	*slot = NULL;
-	op->slot = NULL;
-	op->parked = 0;
-	if (op->task && op->task->op == op)
-		op->task->op = NULL;
-	op->task = NULL;
-	if (!op->started || op->done) {
-		op_destroy(op);
-		return 0;
-	}
-	op->detached = 1;
-	err_set(&why, ERR_CANCELLED, "", "%s", "the wait was dropped");
-	if (!op->asked)
-		op_cancel(op, &why);
-	return 0;
-}
-
-void op_open(lua_State *L)
-{
-	static const luaL_Reg meta[] = {
-		{ "__gc", l_slot_gc }, { "__close", l_slot_gc }, { NULL, NULL }
-	};
-
-	lx_metatable(L, SLOT_META, NULL, meta);
-}
-
-struct op *op_new(lua_State *L, const struct op_class *cls, size_t size)
-{
-	struct op **slot;
-	struct op *op;
-
-	task_check(L);
-	slot = lua_newuserdatauv(L, sizeof *slot, 0);
-	*slot = NULL;
-	luaL_setmetatable(L, SLOT_META);
-	op = take(size);
-	if (!op) {
-		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory for '%s'",
-			   cls->name);
 		return NULL;
-	}
 	op->cls = cls;
 	op->size = size;
-	op->slot = (void **)slot;
-	*slot = op;
 	return op;
 }
 
@@ -172,6 +121,32 @@ void op_fail(struct op *op, const struct err *e)
 	op_done(op);
 }
 
+/* The task is resumed with op's error; the library still holds the op. */
+static void detach(struct op *op)
+{
+	struct task *task = op->task;
+
+	if (op->slot)
+		*op->slot = NULL;
+	op->slot = NULL;
+	op->detached = 1;
+	loop_timer_free(op->timer);
+	op->timer = NULL;
+	if (!task || task->op != op)
+		return;
+	/* `end` is unused while the body runs: it keeps the error */
+	task->op = NULL;
+	task->end.err = op->err;
+	task->end.cancelled = op->cancelled;
+	op->task = NULL;
+	op->parked = 0;
+	if (op->wake)
+		*op->wake = 1;
+	else
+		task_ready(task);
+	op->wake = NULL;
+}
+
 void op_cancel(struct op *op, const struct err *why)
 {
 	enum op_answer answer = OP_NOW;
@@ -189,17 +164,8 @@ void op_cancel(struct op *op, const struct err *why)
 		op_done(op);
 		return;
 	}
-	if (answer == OP_LATER)
-		return;
-	/* detach: the task goes on, the library still holds the op */
-	if (op->slot)
-		*op->slot = NULL;
-	op->slot = NULL;
-	op->detached = 1;
-	loop_timer_free(op->timer);
-	op->timer = NULL;
-	if (op->task)
-		task_detach(op->task, op);
+	if (answer == OP_DETACH)
+		detach(op);
 }
 
 static void on_deadline(void *arg)
@@ -224,16 +190,4 @@ void op_deadline(struct op *op, double seconds)
 		err_set(&e, ERR_LIMIT, "ENOMEM", "out of memory for a timer");
 		op_cancel(op, &e);
 	}
-}
-
-int op_park(lua_State *L, struct op *op)
-{
-	struct err e;
-
-	if (op->detached) {	/* its deadline found no memory for a timer */
-		e = op->err;
-		err_raise(L, &e);
-	}
-	op_start(op);
-	return task_park(L, op);
 }

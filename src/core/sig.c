@@ -1,5 +1,5 @@
 /*
- * sig: signal handlers, and handing what they saw to the root task.
+ * sig: signal handlers, and what they saw until somebody takes it.
  */
 #include "core/sig.h"
 
@@ -10,13 +10,13 @@
 
 #include "core/loop.h"
 #include "core/spawn.h"
-#include "core/task_impl.h"
 
 static volatile sig_atomic_t first;	/* signal number */
 static volatile sig_atomic_t times;	/* how often we were told to stop */
 static volatile sig_atomic_t pending;	/* not yet handed on */
 static int ticks;			/* deadlines and graces that run */
 static void (*volatile on_leave)(void);
+static void (*on_attend)(void);
 
 static struct {				/* SIGINT of a session */
 	void (*volatile cb)(void);
@@ -32,15 +32,6 @@ void sig_on_leave(void (*cb)(void))
 	on_leave = cb;
 }
 
-void sig_arm_hook(void)
-{
-	lua_State *L = task_running;
-
-	if (L)
-		lua_sethook(L, task_hook,
-			    LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
-}
-
 /* Stuck in a C function: leave. */
 static _Noreturn void leave(int sig)
 {
@@ -52,8 +43,7 @@ static _Noreturn void leave(int sig)
 
 static void attend(void)
 {
-	task_attention = 1;
-	sig_arm_hook();
+	on_attend();
 	loop_wake();
 }
 
@@ -96,19 +86,14 @@ static void on_resize(int sig)
 static void on_tick(int sig)
 {
 	(void)sig;
-	task_attention = 1;
-	sig_arm_hook();
+	on_attend();
 }
 
-static void wake(void)
-{
-	sig_poll();
-}
-
-void sig_init(void)
+void sig_init(void (*cb)(void))
 {
 	struct sigaction sa;
 
+	on_attend = cb;
 	memset(&sa, 0, sizeof sa);
 	sigemptyset(&sa.sa_mask);
 	/* a read of standard input ends too: no SA_RESTART */
@@ -122,7 +107,6 @@ void sig_init(void)
 	sa.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &sa, NULL);
 	sigaction(SIGXFSZ, &sa, NULL);	/* a file too large is an error: EFBIG */
-	loop_on_wake(wake);
 }
 
 int sig_caught(void)
@@ -161,27 +145,16 @@ void sig_tick(int on)
 	setitimer(ITIMER_REAL, &every, NULL);
 }
 
-static enum cancel_why why_of(int sig)
+int sig_take(void)
 {
-	switch (sig) {
-	case SIGTERM:
-		return CANCEL_TERM;
-	case SIGHUP:
-		return CANCEL_HUP;
-	default:
-		return CANCEL_INT;
-	}
-}
-
-void sig_poll(void)
-{
-	struct task *task = task_current();
 	int sig = pending;
 
-	task_attention = 0;
 	pending = 0;
-	if (sig && task_root())
-		task_cancel(task_root(), why_of(sig));
+	return sig;
+}
+
+void sig_tell(void)
+{
 	if (ints.waiting) {
 		ints.waiting = 0;
 		if (ints.cb)
@@ -191,12 +164,5 @@ void sig_poll(void)
 		resized = 0;
 		if (resize_cb)
 			resize_cb();
-	}
-	/* a busy loop keeps the loop's timers from firing */
-	for (; task; task = task->parent) {
-		if (task->deadline_at && loop_now() >= task->deadline_at)
-			task_cancel(task, CANCEL_TIMEOUT);
-		if (task->grace_at && loop_now() >= task->grace_at)
-			task_grace_over(task);
 	}
 }

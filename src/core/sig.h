@@ -1,13 +1,21 @@
 /*
- * sig: SIGINT, SIGTERM, SIGHUP turned into a cancel of the root task; SIGALRM
- * as the tick for busy loops past a deadline. The handlers set flags, arm the
- * hook of the running state and wake the loop; nothing else. In a session
- * SIGINT is not the root's: who takes it decides what it stops.
+ * sig: SIGINT, SIGTERM, SIGHUP, kept until the tasks take them; SIGALRM as the
+ * tick for busy loops past a deadline. The handlers set flags, tell who runs
+ * that there is something and wake the loop; nothing else. In a session SIGINT
+ * is not the root's: who takes it decides what it stops. Knows no task.
  */
 #ifndef OPSH_CORE_SIG_H
 #define OPSH_CORE_SIG_H
 
-void sig_init(void);		/* installs the handlers, ignores SIGPIPE */
+/* Installs the handlers, ignores SIGPIPE. attend: called in them, so that a
+ * busy task looks; async-signal-safe. */
+void sig_init(void (*attend)(void));
+/* The last of INT, TERM, HUP that nobody has taken yet; 0 none. */
+int sig_take(void);
+void sig_tell(void);		/* calls what waits for sig_on_int, sig_on_resize */
+/* Starts or ends the 50 ms tick that finds busy loops past a deadline or past
+ * their grace: as often ended as started. */
+void sig_tick(int on);
 int sig_caught(void);		/* first of INT, TERM, HUP that came; 0 none */
 /* Called, in the handler, when a third Ctrl-C ends the process on the spot:
  * async-signal-safe. NULL: nothing. */

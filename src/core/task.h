@@ -41,6 +41,8 @@ int task_run(lua_State *L, int nargs, int *nres);
 
 /* Cancels a task and its children. From the loop or from a task. */
 void task_cancel(struct task *task, enum cancel_why why);
+/* From now on SIGINT, SIGTERM and SIGHUP cancel the root. Once. */
+void task_heed_signals(void);
 /* The strongest reason that the root was cancelled with. */
 enum cancel_why task_root_cancelled(void);
 

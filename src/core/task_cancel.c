@@ -1,21 +1,28 @@
 /*
- * task_cancel: how a task is stopped. Three stages, TASK_GRACE apart: told
- * (an error unwinds it, `<close>` may wait), hard (what the handlers wait for
- * is cancelled too), dropped (its thread is never resumed).
+ * task_cancel: how a task is stopped. Three stages, TASK_GRACE apart: told (an
+ * error unwinds it, `<close>` may wait), hard (what the handlers wait for is
+ * cancelled too), dropped (its thread is never resumed). Owns who asks for it:
+ * signals, deadlines, graces that are over; and xpcall, whose frames a cancel
+ * must find. Must not run a task.
  */
 #include <string.h>
 
 #include "core/loop.h"
+#include "core/sig.h"
 #include "core/task_impl.h"
 
+#define XPCALL_HANDLER 2	/* its place in xpcall's frame */
+
 static enum cancel_why root_why;
+
+static void hook(lua_State *L, lua_Debug *ar);
 
 enum cancel_why task_root_cancelled(void)
 {
 	return root_why;
 }
 
-void task_cancel_err(const struct task *task, struct err *e)
+static void cancel_err(const struct task *task, struct err *e)
 {
 	static const struct {
 		const char *code, *text;
@@ -49,8 +56,26 @@ void task_push_cancel(lua_State *L, const struct task *task)
 {
 	struct err e;
 
-	task_cancel_err(task, &e);
+	cancel_err(task, &e);
 	push_marked(L, &e);
+}
+
+/* --- the stages, from outside -------------------------------------------- */
+
+/* Also from signal handlers. */
+void task_arm_hook(void)
+{
+	lua_State *L = task_running;
+
+	if (L)
+		lua_sethook(L, hook,
+			    LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+}
+
+static void attend(void)
+{
+	task_attention = 1;
+	task_arm_hook();
 }
 
 /* Makes the due stage reach the task, whatever it does now. */
@@ -61,16 +86,16 @@ static void deliver(struct task *task)
 	if (op && (task->state == TASK_PARKED || op->wake)) {
 		struct err e;
 
-		task_cancel_err(task, &e);
+		cancel_err(task, &e);
 		op->cancelled = 1;
 		op_cancel(op, &e);
 	} else if (task->state == TASK_RUNNING) {
-		task_attention = 1;
-		sig_arm_hook();
+		attend();
 	}
 }
 
-void task_grace_over(struct task *task)
+/* The next stage, when the time is over. */
+static void grace_over(struct task *task)
 {
 	struct task *child;
 
@@ -89,7 +114,7 @@ void task_grace_over(struct task *task)
 
 static void on_grace(void *arg)
 {
-	task_grace_over(arg);
+	grace_over(arg);
 }
 
 void task_set_grace(struct task *task, double seconds)
@@ -141,6 +166,65 @@ void task_cancel(struct task *task, enum cancel_why why)
 	deliver(task);
 }
 
+static void on_deadline(void *arg)
+{
+	task_cancel(arg, CANCEL_TIMEOUT);
+}
+
+void task_set_deadline(struct task *task, double seconds)
+{
+	if (task->deadline_at)
+		sig_tick(0);
+	loop_timer_free(task->deadline);
+	task->deadline = NULL;
+	task->deadline_at = 0;
+	if (seconds < 0)
+		return;
+	task->timeout = seconds;
+	task->deadline_at = loop_now() + seconds;
+	sig_tick(1);
+	task->deadline = loop_timer_new(seconds, 0, on_deadline, task);
+}
+
+static enum cancel_why why_of(int sig)
+{
+	switch (sig) {
+	case SIGTERM:
+		return CANCEL_TERM;
+	case SIGHUP:
+		return CANCEL_HUP;
+	default:
+		return CANCEL_INT;
+	}
+}
+
+void task_poll(void)
+{
+	struct task *task = task_current();
+	int sig;
+
+	task_attention = 0;
+	sig = sig_take();
+	if (sig && task_root())
+		task_cancel(task_root(), why_of(sig));
+	sig_tell();
+	/* a busy loop keeps the loop's timers from firing */
+	for (; task; task = task->parent) {
+		if (task->deadline_at && loop_now() >= task->deadline_at)
+			task_cancel(task, CANCEL_TIMEOUT);
+		if (task->grace_at && loop_now() >= task->grace_at)
+			grace_over(task);
+	}
+}
+
+void task_heed_signals(void)
+{
+	sig_init(attend);
+	loop_on_wake(task_poll);
+}
+
+/* --- raising, in the task ------------------------------------------------ */
+
 /* A cancel is not shown to the handlers of xpcall: what is raised from a hook
  * would run them where no hook fires, so that one that loops could never be
  * stopped. Their calls can't go on anyway. */
@@ -152,9 +236,9 @@ static void silence_handlers(lua_State *L)
 	luaL_checkstack(L, 4, "cancel");
 	for (level = 0; lua_getstack(L, level, &ar); level++) {
 		lua_getinfo(L, "f", &ar);
-		if (lua_tocfunction(L, -1) == co_xpcall) {
+		if (lua_tocfunction(L, -1) == task_xpcall) {
 			lua_pushcfunction(L, err_msgh);
-			lua_setlocal(L, &ar, CO_XPCALL_HANDLER);
+			lua_setlocal(L, &ar, XPCALL_HANDLER);
 		}
 		lua_pop(L, 1);
 	}
@@ -170,7 +254,7 @@ int task_raise_cancel(lua_State *L, struct task *task, const struct err *e)
 	task->epoch = ++task_clock;
 	task_set_grace(task, TASK_GRACE);
 	if (!e) {
-		task_cancel_err(task, &own);
+		cancel_err(task, &own);
 		e = &own;
 	}
 	silence_handlers(L);
@@ -218,6 +302,33 @@ int task_unwound_since(unsigned long since)
 	return task && task->epoch > since;
 }
 
+static int xpcall_k(lua_State *L, int status, lua_KContext since)
+{
+	/* what the handler made of the cancel is no error of its own */
+	if (task_unwound_since((unsigned long)since))
+		task_rethrow(L, 0);
+	if (status != LUA_OK && status != LUA_YIELD) {
+		lua_pushboolean(L, 0);
+		lua_pushvalue(L, -2);
+		return 2;
+	}
+	return lua_gettop(L) - 2;
+}
+
+/* xpcall(f, msgh, ...) -> true, results | false, msgh's result */
+int task_xpcall(lua_State *L)
+{
+	lua_KContext since = (lua_KContext)task_clock;
+	int n = lua_gettop(L);
+
+	luaL_checktype(L, 2, LUA_TFUNCTION);
+	lua_pushboolean(L, 1);
+	lua_pushvalue(L, 1);
+	lua_rotate(L, 3, 2);		/* f msgh true f args */
+	return xpcall_k(L, lua_pcallk(L, n - 2, LUA_MULTRET, XPCALL_HANDLER,
+				      since, xpcall_k), since);
+}
+
 void task_check(lua_State *L)
 {
 	struct task *task = task_current();
@@ -225,7 +336,7 @@ void task_check(lua_State *L)
 	if (!task)
 		luaL_error(L, "nothing can be waited for outside of a task");
 	if (task_attention)
-		sig_poll();
+		task_poll();
 	if (task->due)
 		task_raise_cancel(L, task, NULL);
 	if (task->stage >= 2) {
@@ -242,14 +353,14 @@ int task_unwinding(void)
 	return task && task->stage > 0;
 }
 
-void task_hook(lua_State *L, lua_Debug *ar)
+static void hook(lua_State *L, lua_Debug *ar)
 {
 	struct task *task = task_current();
 
 	/* first: it must not fire inside the message handler */
 	lua_sethook(L, NULL, 0, 0);
 	if (task_attention)
-		sig_poll();
+		task_poll();
 	lua_sethook(L, NULL, 0, 0);
 	if (!task)
 		return;
@@ -258,34 +369,14 @@ void task_hook(lua_State *L, lua_Debug *ar)
 		if (ar->event == LUA_HOOKCOUNT)
 			lua_yield(L, 0);
 		else
-			lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
+			lua_sethook(L, hook, LUA_MASKCOUNT, 1);
 		return;
 	}
 	if (task->stage >= 3) {
 		/* it must unwind to where it can be dropped: no more grace */
 		task_attention = 1;
-		lua_sethook(L, task_hook, LUA_MASKCOUNT, 1);
+		lua_sethook(L, hook, LUA_MASKCOUNT, 1);
 	}
 	if (task->due || task->stage >= 3)
 		task_raise_cancel(L, task, NULL);
-}
-
-static void on_deadline(void *arg)
-{
-	task_cancel(arg, CANCEL_TIMEOUT);
-}
-
-void task_set_deadline(struct task *task, double seconds)
-{
-	if (task->deadline_at)
-		sig_tick(0);
-	loop_timer_free(task->deadline);
-	task->deadline = NULL;
-	task->deadline_at = 0;
-	if (seconds < 0)
-		return;
-	task->timeout = seconds;
-	task->deadline_at = loop_now() + seconds;
-	sig_tick(1);
-	task->deadline = loop_timer_new(seconds, 0, on_deadline, task);
 }

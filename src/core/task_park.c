@@ -56,23 +56,6 @@ static int finish_k(lua_State *L, int status, lua_KContext ctx)
 	return finish_wait(L, (struct op *)ctx);
 }
 
-void task_detach(struct task *task, struct op *op)
-{
-	if (task->op != op)
-		return;
-	/* `end` is unused while the body runs: it keeps the error */
-	task->op = NULL;
-	task->end.err = op->err;
-	task->end.cancelled = op->cancelled;
-	op->task = NULL;
-	op->parked = 0;
-	if (op->wake)
-		*op->wake = 1;
-	else
-		task_ready(task);
-	op->wake = NULL;
-}
-
 static void attach(struct op *op)
 {
 	struct task *task = task_current();

@@ -36,7 +36,7 @@ static void begin(void)
 {
 	ints = sizes = 0;
 	loop_init();
-	sig_init();
+	task_heed_signals();
 }
 
 static void on_timer(void *arg)
