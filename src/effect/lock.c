@@ -10,6 +10,7 @@
 #include "core/exit.h"
 #include "core/loop.h"
 #include "core/mem.h"
+#include "core/op.h"
 #include "core/task.h"
 #include "effect/lock_impl.h"
 
@@ -97,6 +98,12 @@ void lock_unreachable(const char *why)
 	if (!lock_held.lost)
 		snprintf(lock_held.why, sizeof lock_held.why, "%s", why);
 	lock_answered();
+}
+
+void lock_wake_keeper(void)
+{
+	if (lock_held.idle)
+		op_done(lock_held.idle);
 }
 
 /* --- the check -------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #define LOCK_WHY 400
 
+struct op;
 struct task;
 
 struct lock {
@@ -24,6 +25,7 @@ struct lock {
 	double unreachable;		/* since when; 0 */
 	int label;			/* of the lock's own calls, 0 none yet */
 	struct task *keeper;		/* borrowed: the registry holds it */
+	struct op *idle;		/* borrowed: the keeper waits on it */
 	int want;			/* the keeper is to ask the store */
 	double need;			/* who waits wants it that new */
 	int *over;			/* borrowed: set when it was told */
@@ -37,6 +39,6 @@ void lock_lose(const char *why);	/* the token is another one */
 void lock_unreachable(const char *why);
 void lock_answered(void);		/* whoever waits goes on */
 void lock_forget_steps(void);
-void lock_wake_keeper(void);		/* lock_lua.c: ends its wait */
+void lock_wake_keeper(void);		/* ends its wait */
 
 #endif

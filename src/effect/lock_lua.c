@@ -27,12 +27,10 @@ struct next_op {
 	double due;
 };
 
-static struct next_op *idle;		/* borrowed: parked, NULL none */
-
 static void next_release(struct op *op)
 {
-	if (idle == (struct next_op *)op)
-		idle = NULL;
+	if (lock_held.idle == op)
+		lock_held.idle = NULL;
 }
 
 static int next_push(lua_State *L, struct op *op)
@@ -55,12 +53,6 @@ static void on_next(void *arg)
 	op_done(arg);
 }
 
-void lock_wake_keeper(void)
-{
-	if (idle)
-		op_done(&idle->op);
-}
-
 /* next(seconds) -> "tick" | "check" | "stop", seconds past the due time: waits
  * so long, or until a write wants the token read again, or the lock is let go. */
 static int l_next(lua_State *L)
@@ -79,7 +71,7 @@ static int l_next(lua_State *L)
 	n->op.timer = loop_timer_new(seconds, 0, on_next, &n->op);
 	if (!n->op.timer)
 		err_raisef(L, ERR_LIMIT, "ENOMEM", "out of memory for a timer");
-	idle = n;
+	lock_held.idle = &n->op;
 	return op_park(L, &n->op);
 }
 
@@ -133,7 +125,8 @@ static void check_text(lua_State *L, const char *name, char *out, size_t size)
  * the request that took it. Raises when it holds one already. */
 static int l_hold(lua_State *L)
 {
-	struct lock k = { .held = 1, .label = lock_held.label };
+	struct lock k = { .held = 1, .label = lock_held.label,
+			  .idle = lock_held.idle };
 	double sent;
 
 	luaL_checktype(L, 1, LUA_TTABLE);
