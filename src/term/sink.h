@@ -1,6 +1,6 @@
 /*
  * sink: fd 1 or 2 with a queue, written only as far as it doesn't block. The
- * part of out that knows descriptors; only out.c includes it.
+ * part of out that knows descriptors; only out*.c see it.
  */
 #ifndef OPSH_TERM_SINK_H
 #define OPSH_TERM_SINK_H
