@@ -1,81 +1,32 @@
 /*
- * line: readline's callback interface on our loop and our terminal. The only
- * file that includes readline. Owns its state; what it draws goes through
- * out_edit, what is typed comes from tty.c in pieces that never make it wait.
- * Must not let readline handle signals, settings of the terminal or completion.
+ * line: the line that is waited for: what is typed comes from tty.c in pieces,
+ * goes to edit.c, and ends in an event. Owns the wait, and who has the
+ * terminal meanwhile. Must not know what a key does.
  */
 #include "repl/line.h"
 
-#include <langinfo.h>
-#include <locale.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <readline/history.h>
-#include <readline/readline.h>
 
 #include "core/loop.h"
-#include "core/mem.h"
-#include "repl/place.h"
 #include "repl/tty.h"
 #include "term/out.h"
 
-#define ABORT 0x07		/* what a key that asks for more is told */
-#define CTRL_Z 0x1a
-
 static struct {
 	int ready;
-	int locale;		/* it is one of UTF-8 */
-	int open;		/* the library edits a line */
-	int columns;		/* of the terminal when it was drawn */
-	int again;
 	void (*event)(enum line_event ev);	/* NULL: nobody waits */
-	enum line_event came;
-	char *text;		/* owned, from readline: the accepted line */
 	char *prompt;		/* owned */
 	char *initial;		/* owned; set while the start waits */
 	struct loop_watch *watch;	/* owned */
 	struct loop_timer *timer;	/* owned: for the rest of a key */
-	FILE *in, *out;		/* owned */
-	const char *keys;	/* borrowed: what the library reads now */
-	size_t nkeys;
 } line;
 
 static void feed(void);
-
-/* --- its streams ---------------------------------------------------------- */
-
-static ssize_t draw(void *cookie, const char *data, size_t len)
-{
-	(void)cookie;
-	out_edit(data, len);
-	return (ssize_t)len;
-}
-
-static int next_key(FILE *in)
-{
-	(void)in;
-	if (!line.nkeys)
-		return ABORT;
-	line.nkeys--;
-	return (unsigned char)*line.keys++;
-}
-
-static int has_key(void)
-{
-	return line.nkeys > 0;
-}
-
-/* --- events --------------------------------------------------------------- */
 
 static void tell(enum line_event ev)
 {
 	void (*event)(enum line_event) = line.event;
 
-	line.came = ev;
 	line.event = NULL;
 	if (line.watch)
 		loop_watch_set(line.watch, 0);
@@ -85,70 +36,7 @@ static void tell(enum line_event ev)
 		event(ev);
 }
 
-/* The library lets go of the line; the cursor is at the start of a line. */
-static void close_line(void)
-{
-	line.open = 0;
-	rl_callback_handler_remove();
-	fflush(line.out);
-	tty_cooked();
-	out_set_line(NULL);
-}
-
-static void on_line(char *text)
-{
-	free(line.text);
-	line.text = text;
-	if (!text)
-		fputs("\n", line.out);
-	close_line();
-	line.came = text ? LINE_TEXT : LINE_EOF;
-}
-
-static int on_tab(int count, int key)
-{
-	(void)count;
-	(void)key;
-	line.again = rl_last_func == on_tab;
-	line.came = LINE_COMPLETE;
-	return 0;
-}
-
-static void suspended(void)
-{
-	out_show_line();
-	tty_cooked();
-	fflush(line.out);
-	out_flush();
-	kill(0, SIGTSTP);	/* ignored where nobody could wake us */
-	tty_raw();
-	rl_reset_screen_size();
-	rl_forced_update_display();
-	fflush(line.out);
-}
-
-static int on_suspend(int count, int key)
-{
-	(void)count;
-	(void)key;
-	suspended();
-	return 0;
-}
-
-/* --- what out asks for ---------------------------------------------------- */
-
-static void hide(void)
-{
-	rl_clear_visible_line();
-	fflush(line.out);
-}
-
-static void show(void)
-{
-	rl_on_new_line();
-	rl_redisplay();
-	fflush(line.out);
-}
+/* --- what out asks for --------------------------------------------------- */
 
 static void let_go(void)
 {
@@ -157,110 +45,27 @@ static void let_go(void)
 	tty_cooked();
 }
 
-/* The library looks at the locale with each line; it measures characters by it,
- * and ours are UTF-8 everywhere. */
-static void in_utf8(void (*f)(void))
-{
-	char *before;
-
-	if (line.locale) {
-		f();
-		return;
-	}
-	before = getenv("LC_ALL");
-	before = before ? strdup(before) : NULL;
-	setenv("LC_ALL", "C.UTF-8", 1);
-	f();
-	if (before)
-		setenv("LC_ALL", before, 1);
-	else
-		unsetenv("LC_ALL");
-	free(before);
-}
-
-static void install(void)
-{
-	rl_callback_handler_install(line.prompt, on_line);
-}
-
-static void initialize(void)
-{
-	rl_initialize();
-}
-
-/* Begins the line: from here the library edits it. */
 static void begin(void)
 {
-	rl_reset_screen_size();
-	line.columns = out_columns();
-	in_utf8(install);
-	line.open = 1;
-	if (line.initial && *line.initial) {
-		rl_insert_text(line.initial);
-		rl_redisplay();
-	}
+	edit_begin(line.prompt, line.initial ? line.initial : "");
 	free(line.initial);
 	line.initial = NULL;
-	fflush(line.out);
 }
 
 static void take_again(void)
 {
 	tty_raw();
-	if (!line.open) {
+	if (!edit_is_open()) {
 		begin();
-		hide();		/* show comes next */
+		edit_hide();	/* show comes next */
 	}
 	if (line.event && line.watch)
 		loop_watch_set(line.watch, LOOP_READ);
 }
 
-static const struct out_line hooks = { hide, show, let_go, take_again };
+static const struct out_line hooks = { edit_hide, edit_show, let_go, take_again };
 
-/* --- input ---------------------------------------------------------------- */
-
-/* The library takes the keys; ends early with an event. */
-static void feed_keys(const char *data, size_t len)
-{
-	line.keys = data;
-	line.nkeys = len;
-	while (line.nkeys && line.open && !line.came)
-		rl_callback_read_char();
-	line.nkeys = 0;
-}
-
-/* A byte that is no character: the library would wait for the rest of one. */
-static void insert_byte(char c)
-{
-	char text[2] = { c, '\0' };
-
-	rl_insert_text(text);
-	rl_redisplay();
-}
-
-static void insert_paste(const char *data, size_t len)
-{
-	char *text;
-
-	while (len && data[len - 1] == '\n')
-		len--;		/* Enter is for the person to press */
-	text = mem_memdup(data, len);
-	if (!text || !len) {
-		mem_free(text);
-		return;
-	}
-	if (rl_readline_state & (RL_STATE_ISEARCH | RL_STATE_NSEARCH |
-				 RL_STATE_NUMERICARG)) {
-		/* one line of text, typed by hand */
-		feed_keys(text, strcspn(text, "\n\t\x1b"));
-	} else {
-		rl_begin_undo_group();
-		rl_insert_text(text);
-		rl_end_undo_group();
-		rl_redisplay();
-	}
-	mem_free(text);
-}
+/* --- input --------------------------------------------------------------- */
 
 static void on_cut(void *arg)
 {
@@ -270,11 +75,11 @@ static void on_cut(void *arg)
 	(void)arg;
 	loop_timer_free(line.timer);
 	line.timer = NULL;
-	if (!line.event || !line.open)
+	if (!line.event || !edit_is_open())
 		return;
 	len = keys_rest(tty_keys(), &data);
-	line.came = LINE_NONE;
-	feed_keys(data, len);
+	edit_go_on();
+	edit_keys(data, len);
 	feed();
 }
 
@@ -285,18 +90,18 @@ static void feed(void)
 	size_t len;
 	enum keys_piece piece;
 
-	while (line.open && !line.came &&
+	while (edit_is_open() && !edit_came() &&
 	       (piece = keys_next(tty_keys(), &data, &len)) != KEYS_NONE) {
 		if (piece == KEYS_TYPED && len == 1 && *data & 0x80)
-			insert_byte(*data);
+			edit_byte(*data);
 		else if (piece == KEYS_TYPED)
-			feed_keys(data, len);
+			edit_keys(data, len);
 		else
-			insert_paste(data, len);
+			edit_paste(data, len);
 	}
-	fflush(line.out);
-	if (line.came)
-		tell(line.came);
+	edit_flush();
+	if (edit_came())
+		tell(edit_came());
 	else if (keys_cut(tty_keys()) && !line.timer)
 		line.timer = loop_timer_new(KEYS_WAIT, 0, on_cut, NULL);
 }
@@ -309,8 +114,8 @@ static void on_readable(void *arg, int events, int status)
 	loop_timer_free(line.timer);
 	line.timer = NULL;
 	out_show_line();
-	if (out_columns() != line.columns)
-		line_resize();		/* the signal may come after the key */
+	if (out_columns() != edit_columns())
+		edit_resize();		/* the signal may come after the key */
 	if (tty_fill() < 0) {
 		line_stop();
 		tell(LINE_GONE);
@@ -319,136 +124,36 @@ static void on_readable(void *arg, int events, int status)
 	feed();
 }
 
-/* What was typed is not wanted; a question may have the terminal. */
-static void drop_line(const char *after)
-{
-	out_show_line();
-	rl_callback_sigcleanup();
-	rl_free_line_state();
-	if (!out_line_paused()) {
-		rl_point = rl_end;	/* the last row of a long line */
-		rl_redisplay();
-		fputs(after, line.out);
-	}
-	rl_replace_line("", 1);
-	close_line();
-}
-
 void line_interrupt(void)
 {
 	if (!line.event)
 		return;
-	if (line.open) {
-		drop_line("^C\n");
-	}
+	if (edit_is_open())
+		edit_drop("^C\n");
 	tell(LINE_INT);
 }
 
-/* Terminals wrap what is on them anew for another width, and the cursor goes with
- * it. */
-void line_resize(void)
-{
-	char up[32];
-
-	if (!line.ready || !line.open) {
-		if (line.ready)
-			rl_reset_screen_size();
-		return;
-	}
-	out_show_line();
-	rl_reset_screen_size();
-	line.columns = out_columns();
-	snprintf(up, sizeof up, "\x1b[%dA", place_row(rl_display_prompt,
-		 rl_line_buffer, (size_t)rl_point, out_columns()));
-	fputs(strcmp(up, "\x1b[0A") ? up : "", line.out);
-	fputs("\r\x1b[J", line.out);
-	rl_on_new_line();
-	rl_redisplay();
-	fflush(line.out);
-}
-
-/* --- start and end -------------------------------------------------------- */
-
-static char **no_matches(const char *text, int start, int end)
-{
-	(void)text;
-	(void)start;
-	(void)end;
-	rl_attempted_completion_over = 1;
-	return NULL;
-}
-
-static void raw(int meta)
-{
-	(void)meta;
-	tty_raw();
-	rl_tty_set_echoing(1);
-}
-
-static void configure(void)
-{
-	static const char *const fixed[][2] = {
-		{ "enable-bracketed-paste", "off" },	/* tty.c does it */
-		{ "blink-matching-paren", "off" },	/* it would wait */
-		{ "revert-all-at-newline", "on" },
-		{ "convert-meta", "off" }, { "input-meta", "on" },
-		{ "output-meta", "on" }, { "enable-meta-key", "off" },
-	};
-	static const char *const maps[] = { "emacs", "vi-insert" };
-	size_t i;
-
-	for (i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-		rl_variable_bind(fixed[i][0], fixed[i][1]);
-	for (i = 0; i < sizeof maps / sizeof maps[0]; i++) {
-		Keymap map = rl_get_keymap_by_name(maps[i]);
-
-		rl_bind_key_in_map('\t', on_tab, map);
-		rl_bind_key_in_map(CTRL_Z, on_suspend, map);
-	}
-}
+/* --- start and end ------------------------------------------------------- */
 
 const char *line_init(void)
 {
-	static const cookie_io_functions_t io = { .write = draw };
+	const char *why;
 
 	if (tty_open())
 		return "cannot open the terminal";
 	out_on_status(tty_quiet);
-	if (line.ready)
-		return NULL;
-	line.in = fopen("/dev/tty", "re");	/* for its size; never read */
-	line.out = fopencookie(NULL, "w", io);
-	if (!line.in || !line.out)
-		return "cannot open the terminal";
-	setvbuf(line.out, NULL, _IOFBF, 1 << 16);
-	rl_instream = line.in;
-	rl_outstream = line.out;
-	rl_readline_name = "opsh";
-	rl_catch_signals = 0;
-	rl_catch_sigwinch = 0;
-	rl_change_environment = 0;
-	rl_getc_function = next_key;
-	rl_input_available_hook = has_key;
-	rl_prep_term_function = raw;
-	rl_deprep_term_function = NULL;
-	rl_attempted_completion_function = no_matches;
-	line.locale = setlocale(LC_CTYPE, "") &&
-		!strcmp(nl_langinfo(CODESET), "UTF-8");
-	in_utf8(initialize);
-	configure();
-	using_history();
-	line.ready = 1;
-	return NULL;
+	why = edit_init();
+	line.ready = !why;
+	return why;
 }
 
 void line_stop(void)
 {
 	line.event = NULL;
-	if (line.open) {
-		drop_line("\n");
-	} else if (line.ready) {
+	if (edit_is_open())
+		edit_drop("\n");
+	else if (line.ready)
 		out_set_line(NULL);
-	}
 	loop_watch_free(line.watch);
 	line.watch = NULL;
 	loop_timer_free(line.timer);
@@ -460,29 +165,28 @@ void line_release(void)
 	line_stop();
 	out_on_status(NULL);
 	tty_close();
-	free(line.text);
+	edit_release();
 	free(line.prompt);
 	free(line.initial);
-	line.text = line.prompt = line.initial = NULL;
+	line.prompt = line.initial = NULL;
 }
 
 void line_start(const char *prompt, const char *text,
 		void (*event)(enum line_event ev))
 {
 	line.event = event;
-	line.came = LINE_NONE;
+	edit_go_on();
 	if (!line.watch)
 		line.watch = loop_watch_new(tty_fd(), on_readable, NULL);
 	if (!line.watch) {
 		tell(LINE_GONE);
 		return;
 	}
-	if (!line.open) {
+	if (!edit_is_open()) {
 		free(line.prompt);
 		free(line.initial);
 		line.prompt = strdup(prompt);
 		line.initial = strdup(text);
-		line.again = 0;
 		out_settle(OUT_STDOUT);
 		out_settle(OUT_STDERR);
 		out_set_line(&hooks);
@@ -496,69 +200,12 @@ void line_start(const char *prompt, const char *text,
 
 void line_set_prompt(const char *prompt)
 {
-	char *copy = line.open || line.initial ? strdup(prompt) : NULL;
+	char *copy = edit_is_open() || line.initial ? strdup(prompt) : NULL;
 
 	if (!copy)
 		return;
 	free(line.prompt);
 	line.prompt = copy;
-	if (!line.open)
-		return;		/* it begins with this one */
-	if (out_line_paused()) {
-		rl_set_prompt(copy);
-		return;
-	}
-	out_show_line();
-	rl_clear_visible_line();
-	rl_set_prompt(copy);
-	show();
-}
-
-int line_edited(void)
-{
-	return line.open;
-}
-
-const char *line_text(size_t *len)
-{
-	const char *text = line.open ? rl_line_buffer : line.text;
-
-	*len = text ? strlen(text) : 0;
-	return text ? text : "";
-}
-
-size_t line_cursor(void)
-{
-	return (size_t)rl_point;
-}
-
-int line_again(void)
-{
-	return line.again;
-}
-
-void line_replace(size_t from, size_t to, const char *text)
-{
-	size_t end = (size_t)rl_end;
-
-	if (!line.open || from > to || to > end)
-		return;
-	out_show_line();
-	rl_begin_undo_group();
-	rl_delete_text((int)from, (int)to);
-	rl_point = (int)from;
-	rl_insert_text(text);
-	rl_end_undo_group();
-	rl_redisplay();
-	fflush(line.out);
-}
-
-void line_remember(const char *text)
-{
-	add_history(text);
-}
-
-void line_forget(void)
-{
-	clear_history();
+	if (edit_is_open())
+		edit_set_prompt(copy);	/* else it begins with this one */
 }

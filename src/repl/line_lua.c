@@ -12,6 +12,7 @@
 #include "core/op.h"
 #include "core/sig.h"
 #include "core/task.h"
+#include "repl/edit.h"
 #include "repl/history.h"
 #include "repl/line.h"
 #include "repl/tty.h"
@@ -57,12 +58,12 @@ static int read_push(lua_State *L, struct op *op)
 	lua_pushstring(L, names[came]);
 	if (came != LINE_TEXT && came != LINE_COMPLETE)
 		return 1;
-	text = line_text(&len);
+	text = edit_text(&len);
 	lua_pushlstring(L, text, len);
 	if (came == LINE_TEXT)
 		return 2;
-	lua_pushinteger(L, (lua_Integer)line_cursor());
-	lua_pushboolean(L, line_again());
+	lua_pushinteger(L, (lua_Integer)edit_cursor());
+	lua_pushboolean(L, edit_again());
 	return 4;
 }
 
@@ -104,7 +105,7 @@ static int l_line_replace(lua_State *L)
 
 	luaL_argcheck(L, from >= 1, 1, "1 or more expected");
 	luaL_argcheck(L, to >= from - 1, 2, "not before 'from'");
-	line_replace((size_t)from - 1, (size_t)to, text);
+	edit_replace((size_t)from - 1, (size_t)to, text);
 	return 0;
 }
 
@@ -146,7 +147,7 @@ static void on_int(void)
 
 static void on_resize(void)
 {
-	line_resize();
+	edit_resize();
 }
 
 static void on_leave(void)
@@ -186,7 +187,7 @@ static int l_line_close(lua_State *L)
 /* remember(text): the newest that Up and Ctrl-R find */
 static int l_line_remember(lua_State *L)
 {
-	line_remember(lx_checkcstr(L, 1));
+	edit_remember(lx_checkcstr(L, 1));
 	return 0;
 }
 
@@ -194,7 +195,7 @@ static int l_line_remember(lua_State *L)
 static int l_line_forget(lua_State *L)
 {
 	(void)L;
-	line_forget();
+	edit_forget();
 	return 0;
 }
 
