@@ -3,7 +3,6 @@
 -- Hosts come out apart: the loop resolves them, not libpq. What is not known here
 -- (.pgpass, other PG* variables) libpq reads itself.
 local err = require "opsh.c.err"
-local fs = require "opsh.c.fs"
 
 local M = {}
 
@@ -75,10 +74,10 @@ function M.parse(text)
 	end
 end
 
--- The section of a service file, or nil.
-local function section(path, service)
+-- The section of a service file (its text), or nil.
+local function section(path, text, service)
 	local found
-	for line in (fs.read(path) .. "\n"):gmatch "([^\n]*)\n" do
+	for line in (text .. "\n"):gmatch "([^\n]*)\n" do
 		line = line:match "^%s*(.-)%s*$"
 		local name = line:match "^%[(.*)%]$"
 		if name then
@@ -109,8 +108,9 @@ function M.service(service)
 	end
 	add((os.getenv "PGSYSCONFDIR" or "/etc/postgresql-common")
 		.. "/pg_service.conf")
+	local fs = require "opsh.c.fs"	-- most have no service: not loaded for them
 	for _, path in ipairs(files) do
-		local found = fs.exists(path) and section(path, service)
+		local found = fs.exists(path) and section(path, fs.read(path), service)
 		if found then return found end
 	end
 	bad("there is no service '%s' in %s", service, table.concat(files, ", "))
