@@ -44,24 +44,6 @@ static _Noreturn void refuse_secret(lua_State *L, int n, const char *program)
 	err_raise(L, &e);
 }
 
-/* Would the redactor mask anything in it? */
-static int holds_secret(lua_State *L, struct exec_job *j, const char *s,
-			size_t len)
-{
-	int found;
-
-	if (!redact_any())
-		return 0;
-	buf_clear(&j->text);
-	redact_to(&j->text, s, len);
-	if (!buf_ok(&j->text))
-		no_memory(L);
-	found = j->text.len != len || memcmp(j->text.data, s, len) != 0;
-	mem_wipe(j->text.data, j->text.cap ? j->text.len : 0);
-	buf_clear(&j->text);
-	return found;
-}
-
 /* [-0, +0, m] Is the value on top a secret, one that nobody has asked for yet as well?
  * Those are tables of opsh.secret, with the name of the userdata. */
 static int is_secret(lua_State *L)
@@ -82,9 +64,9 @@ static int is_secret(lua_State *L)
 }
 
 /* [-0, +1, v] The argv list on top becomes a block of pointers into it. */
-static char **read_argv(lua_State *L, struct exec_job *j, int stage)
+static char **read_argv(lua_State *L, int stage)
 {
-	int list = lua_gettop(L), i, n;
+	int list = lua_gettop(L), i, n, found;
 	const char *s;
 	char **argv;
 	size_t len;
@@ -108,7 +90,10 @@ static char **read_argv(lua_State *L, struct exec_job *j, int stage)
 		if (strlen(s) != len)
 			err_raisef(L, ERR_USAGE, "", "argument %d of '%s' "
 				   "holds a NUL byte", i, i ? argv[0] : "");
-		if (holds_secret(L, j, s, len))
+		found = redact_finds(s, len);
+		if (found < 0)
+			no_memory(L);
+		if (found)
 			refuse_secret(L, i, i ? argv[0] : "program");
 		argv[i] = (char *)(size_t)s;	/* the list holds it */
 		lua_pop(L, 1);
@@ -249,7 +234,7 @@ static void read_commands(lua_State *L, struct exec_job *j,
 	luaL_checkstack(L, 3 * n + 40, "too many programs");
 	for (i = 0; i < n; i++) {
 		lua_rawgeti(L, 2, i + 1);
-		p->argv[i] = read_argv(L, j, i);
+		p->argv[i] = read_argv(L, i);
 	}
 	j->stages = mem_zalloc((size_t)n * sizeof *j->stages);
 	if (!j->stages)

@@ -45,23 +45,8 @@ static enum effect_class judge_out(lua_State *L, struct fs_op *fop,
 }
 
 /* --- contents that are given -------------------------------------------------------- */
-/* Does the redactor know a part of it? Not said when memory is short. */
-static int holds_secret(const char *data, size_t len)
-{
-	struct buf masked = BUF_INIT;
-	int found;
-
-	if (!redact_any())
-		return 0;
-	redact_to(&masked, data, len);
-	found = !buf_ok(&masked) || masked.len != len ||
-		memcmp(masked.data, data, len) != 0;
-	mem_wipe(masked.cap ? masked.data : NULL, masked.cap);
-	buf_release(&masked);
-	return found;
-}
-
-/* " bytes=N", the mode, and a checksum of what is no secret. */
+/* " bytes=N", the mode, and a checksum of what is no secret: none either when
+ * that can't be known. */
 static void describe(struct fs_job *job, int secret, char *text, size_t size)
 {
 	char hex[65];
@@ -70,7 +55,7 @@ static void describe(struct fs_job *job, int secret, char *text, size_t size)
 	if (job->mode >= 0)
 		n += snprintf(text + n, size - (size_t)n, " mode=%04o",
 			      (unsigned)job->mode);
-	if (secret || job->len > SUM_MAX || holds_secret(job->data, job->len))
+	if (secret || job->len > SUM_MAX || redact_finds(job->data, job->len))
 		return;
 	digest_hex(job->data, job->len, hex);
 	snprintf(text + n, size - (size_t)n, " sha256=%s", hex);

@@ -451,3 +451,20 @@ void redact_to(struct buf *out, const char *data, size_t len)
 	redact_stream_flush(&s, out);
 	redact_stream_release(&s);
 }
+
+int redact_finds(const char *data, size_t len)
+{
+	struct buf masked = BUF_INIT;
+	int found;
+
+	if (!redact_any())
+		return 0;
+	redact_to(&masked, data, len);
+	if (!buf_ok(&masked))
+		found = -1;
+	else
+		found = masked.len != len || memcmp(masked.data, data, len);
+	mem_wipe(masked.data, masked.cap);
+	buf_release(&masked);
+	return found;
+}

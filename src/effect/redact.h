@@ -25,6 +25,8 @@ int redact_any(void);			/* is there a secret to mask? */
 
 /* Appends `data` to `out` with every secret masked. */
 void redact_to(struct buf *out, const char *data, size_t len);
+/* 1: a secret stands in it, 0: none, -1: out of memory. */
+int redact_finds(const char *data, size_t len);
 
 /* Streaming: bytes that may start a secret are held until decided. */
 struct redact_stream {
