@@ -7,26 +7,9 @@
 #include "bind/http.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-static const char *errno_name(int code)
-{
-	switch (code) {
-	case ECONNREFUSED: return "ECONNREFUSED";
-	case ECONNRESET: return "ECONNRESET";
-	case EHOSTUNREACH: return "EHOSTUNREACH";
-	case ENETUNREACH: return "ENETUNREACH";
-	case ETIMEDOUT: return "ETIMEDOUT";
-	case EACCES: return "EACCES";
-	case ENOENT: return "ENOENT";
-	case EPIPE: return "EPIPE";
-	case EMFILE: return "EMFILE";
-	default: return "";
-	}
-}
 
 /* The library's words, as ours begin. */
 static const char *words(struct http_xfer *x)
@@ -48,7 +31,7 @@ static void judge_connect(struct http_xfer *x, int os_errno)
 		snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1,
 			 words(x));
 	}
-	err_set(&x->err, ERR_CONNECT, errno_name(os_errno),
+	err_set(&x->err, ERR_CONNECT, err_errno_name(os_errno),
 		"cannot connect to '%s': %s", x->hc->where, why);
 	x->err.phase = PHASE_CONNECT;
 }
@@ -96,7 +79,7 @@ static void judge_lost(struct http_xfer *x, int os_errno)
 		[PHASE_READ] = "in the middle of the response"
 	};
 
-	err_set(&x->err, ERR_CONNECT, errno_name(os_errno), "lost the "
+	err_set(&x->err, ERR_CONNECT, err_errno_name(os_errno), "lost the "
 		"connection to '%s' %s: %s", x->hc->where, when[x->phase] ?
 		when[x->phase] : "before the request was sent", words(x));
 	x->err.phase = x->phase;

@@ -6,7 +6,6 @@
 #include "bind/net_impl.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,22 +44,6 @@ enum err_phase net_phase(const struct net *n)
 	}
 }
 
-static const char *errno_name(int code)
-{
-	switch (code) {
-	case ECONNREFUSED: return "ECONNREFUSED";
-	case ECONNRESET: return "ECONNRESET";
-	case EHOSTUNREACH: return "EHOSTUNREACH";
-	case ENETUNREACH: return "ENETUNREACH";
-	case ETIMEDOUT: return "ETIMEDOUT";
-	case EACCES: return "EACCES";
-	case ENOENT: return "ENOENT";
-	case EPIPE: return "EPIPE";
-	case EMFILE: return "EMFILE";
-	default: return "";
-	}
-}
-
 void net_errno(struct net *n, int code, const char *what,
 	       enum err_phase phase)
 {
@@ -68,7 +51,7 @@ void net_errno(struct net *n, int code, const char *what,
 
 	snprintf(why, sizeof why, "%s", strerror(code));
 	why[0] = (char)tolower((unsigned char)why[0]);
-	err_set(&n->err, ERR_CONNECT, errno_name(code), "%s '%s': %s", what,
+	err_set(&n->err, ERR_CONNECT, err_errno_name(code), "%s '%s': %s", what,
 		n->peer, why);
 	n->err.phase = phase;
 }

@@ -4,6 +4,7 @@
  */
 #include "core/err.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,6 +57,22 @@ static int find(const char *const *names, int n, const char *name)
 enum err_kind err_kind_find(const char *name)
 {
 	return (enum err_kind)find(kind_names, ERR_N_KINDS, name);
+}
+
+const char *err_errno_name(int code)
+{
+	switch (code) {
+	case ECONNREFUSED: return "ECONNREFUSED";
+	case ECONNRESET: return "ECONNRESET";
+	case EHOSTUNREACH: return "EHOSTUNREACH";
+	case ENETUNREACH: return "ENETUNREACH";
+	case ETIMEDOUT: return "ETIMEDOUT";
+	case EACCES: return "EACCES";
+	case ENOENT: return "ENOENT";
+	case EPIPE: return "EPIPE";
+	case EMFILE: return "EMFILE";
+	default: return "";
+	}
 }
 
 void err_set(struct err *e, enum err_kind kind, const char *code,

@@ -67,6 +67,8 @@ const char *err_kind_name(enum err_kind kind);
 const char *err_phase_name(enum err_phase phase);	/* "" for NONE */
 const char *outcome_name(enum outcome outcome);
 enum err_kind err_kind_find(const char *name);		/* ERR_NONE: unknown */
+/* What a connection is lost with, as a code: "ECONNRESET"; "" for others. */
+const char *err_errno_name(int code);
 
 /* Fills *e anew (target, op, phase, outcome cleared). */
 void err_set(struct err *e, enum err_kind kind, const char *code,
