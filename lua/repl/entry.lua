@@ -42,16 +42,30 @@ function entry.show(ctx, results)
 	require("repl.show").values(ctx, table.unpack(results, 1, results.n))
 end
 
----Tells an error.
+---Tells an error, and the writes that are in doubt since the entry began.
 ---@param ctx table
 ---@param e any
 ---@param text? string of the entry
-function entry.fail(ctx, e, text)
+---@param began number as task.now
+function entry.fail(ctx, e, text, began)
 	local err = require "opsh.c.err"
 	if err.is(e) and e.kind == "cancelled" and e.code == "SIGINT" then
-		return term.write(2, "interrupted\n")
+		term.write(2, "interrupted\n")
+	else
+		require("repl.errors").show(ctx, e, text)
 	end
-	require("repl.errors").show(ctx, e, text)
+	entry.doubt(began)
+end
+
+---Tells the writes that were given up since then without a reply, if any.
+---@param began number as task.now
+function entry.doubt(began)
+	if require("opsh.c.effect").status().doubts == 0 then return end
+	local doubt = require "run.doubt"
+	local read, intents = pcall(doubt.list, began)
+	if not read or intents[1] then
+		term.write(2, doubt.text(read and intents or {}))
+	end
 end
 
 -- What is to be run, as a function; raises usage.
@@ -93,9 +107,10 @@ local function ended(ctx)
 				duration(task.now() - job.began)))
 		elseif err.is(e) and e.kind == "cancelled" then
 			term.write(2, ("job %d was cancelled\n"):format(job.id))
+			entry.doubt(job.began)
 		else
 			term.write(2, ("job %d failed:\n"):format(job.id))
-			entry.fail(ctx, e, job.text)
+			entry.fail(ctx, e, job.text, job.began)
 		end
 	end
 end
@@ -140,7 +155,7 @@ function entry.run(ctx, text)
 	if session.exit then return ok end
 	ctx.worked[ctx.entry] = ok
 	note_failure(ctx, e)
-	if not ok then entry.fail(ctx, e, text) end
+	if not ok then entry.fail(ctx, e, text, began) end
 	local took = ctx.took or task.now() - began
 	if took >= LONG and ctx.settings.timing then
 		term.ours(2, term.style("muted", ("(%s)"):format(duration(took)), 2)

@@ -111,6 +111,16 @@ local function told(e, code, writes)
 	return code == 74 and 75 or code
 end
 
+-- After a write whose reply is missing, whatever the run ended with.
+local function tell_doubt(report, code)
+	local status = require("opsh.c.effect").status()
+	if code ~= 13 and (code == 0 or status.doubts == 0) then return end
+	local read, intents = pcall(require("run.doubt").list)
+	if code == 13 or not read or intents[1] then
+		report:doubt(read and intents or {})
+	end
+end
+
 local function end_run(report, code, e)
 	local effect = require "opsh.c.effect"
 	local err = require "opsh.c.err"
@@ -161,7 +171,10 @@ function cli.finish(code, e)
 	if e and not (require("opsh.c.err").is(e) and e.code == "SIGPIPE") then
 		report:error(e, code)
 	end
-	if session.began then code = end_run(report, code, e) end
+	if session.began then
+		tell_doubt(report, code)
+		code = end_run(report, code, e)
+	end
 	return code
 end
 

@@ -130,7 +130,7 @@ function report.details(e)
 	return lines
 end
 
-function Text.error(_, e, code)
+function Text.error(_, e)
 	local err = require "opsh.c.err"
 	if not err.is(e) then
 		say("opsh: " .. indented(report.thrown(e)) .. "\n")
@@ -145,10 +145,9 @@ function Text.error(_, e, code)
 	local trace = e.kind == "lua" and type(e.traceback) == "string"
 		and report.frames(tostring(e.message), e.traceback)
 	if trace then say(trace .. "\n") end
-	if code == 13 then
-		say("  in doubt: look at the target before you run anything again\n")
-	end
 end
+
+function Text.doubt(_, intents) say(require("run.doubt").text(intents)) end
 
 function Text.done(_, fields)
 	if not fields.dir or fields.quiet then return end
@@ -324,6 +323,13 @@ function Jsonl.error(_, e, code)
 	line { type = "error", kind = e.kind, code = e.code, message = e.message,
 		target = e.target, op = e.op, phase = e.phase, outcome = e.outcome,
 		hint = e.hint, where = e.where, value = e.value, exit = code }
+end
+
+function Jsonl.doubt(_, intents)
+	for _, r in ipairs(intents) do
+		line { type = "doubt", step = r.step, target = r.target, verb = r.verb,
+			write = r.request, at = r.t }
+	end
 end
 
 function Jsonl.done(_, fields)

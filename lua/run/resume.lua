@@ -5,6 +5,7 @@
 local effect = require "opsh.c.effect"
 local err = require "opsh.c.err"
 local sys = require "opsh.c.sys"
+local doubt = require "run.doubt"
 local fail = require "run.fail"
 local journal = require "run.journal"
 local session = require "run.session"
@@ -25,15 +26,8 @@ local function read(dir)
 			list[#list + 1] = r
 		elseif r.type == "identity" then
 			past.identity[r.target] = r
-		elseif r.type == "intent" and not r.lock then
-			past.open[r.seq] = r
-		elseif r.type == "outcome" and r.outcome ~= "unknown" then
-			past.open[r.of] = nil
-		elseif r.type == "settled" then
-			for seq, intent in pairs(past.open) do
-				if intent.step == r.step then past.open[seq] = nil end
-			end
 		end
+		doubt.take(past.open, r)
 	end
 	for _, intent in pairs(past.open) do
 		local step = intent.step or ""
@@ -140,25 +134,11 @@ function resume.check_targets(past, clients)
 	end
 end
 
-local function describe(intents)
-	local parts = {}
-	for n, intent in ipairs(intents) do
-		if n > 3 then
-			parts[#parts + 1] = ("and %d more"):format(#intents - 3)
-			break
-		end
-		local text = intent.request or intent.verb
-		parts[n] = ("'%s' on '%s'"):format(#text > 80 and text:sub(1, 80)
-			.. "..." or text, intent.target)
-	end
-	return table.concat(parts, ", ")
-end
-
 -- A person says whether the step's write was applied: true, false.
 local function ask(name, intents)
 	local term = require "opsh.c.term"
 	local text = ("step '%s' is in doubt: the outcome of %s is not known")
-		:format(name, describe(intents))
+		:format(name, doubt.names(intents))
 	if not session.interactive() then
 		error(err.new { kind = "unknown", message = text, hint = "look at the "
 			.. "target, then resume at a terminal and say 'applied' or 'not'; "

@@ -316,11 +316,11 @@ static int l_session(lua_State *L)
 	return 1;
 }
 
-/* status() -> {run, dir, open, dead, lost, writes, withheld, head} */
+/* status() -> {run, dir, open, dead, lost, writes, doubts, withheld, head} */
 static int l_status(lua_State *L)
 {
 	journal_flush();	/* who asks may go on to read it */
-	lua_createtable(L, 0, 8);
+	lua_createtable(L, 0, 9);
 	lua_pushstring(L, record_run());
 	lua_setfield(L, -2, "run");
 	lua_pushstring(L, journal_dir());
@@ -335,6 +335,8 @@ static int l_status(lua_State *L)
 	lua_setfield(L, -2, "lost");
 	lua_pushinteger(L, (lua_Integer)record_writes());
 	lua_setfield(L, -2, "writes");
+	lua_pushinteger(L, (lua_Integer)record_doubts());
+	lua_setfield(L, -2, "doubts");
 	lua_pushinteger(L, (lua_Integer)record_withheld());
 	lua_setfield(L, -2, "withheld");
 	return 1;

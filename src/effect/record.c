@@ -22,7 +22,7 @@ static int header_due;		/* the journal is open, without it yet */
 static char **steps;		/* owned; label n is steps[n - 1] */
 static int n_steps;
 static int lost;
-static long long writes, withheld;
+static long long writes, withheld, doubts;
 static void (*on_lost)(const char *text, size_t len);
 
 int record_begin(const char *runs_dir, const char *run, struct err *e)
@@ -36,7 +36,7 @@ int record_begin(const char *runs_dir, const char *run, struct err *e)
 	buf_clear(&header);	/* another run's */
 	header_due = 0;
 	lost = 0;
-	writes = withheld = 0;
+	writes = withheld = doubts = 0;
 	return 0;
 }
 
@@ -58,6 +58,11 @@ int record_lost(void)
 long long record_writes(void)
 {
 	return writes;
+}
+
+long long record_doubts(void)
+{
+	return doubts;
 }
 
 long long record_withheld(void)
@@ -319,6 +324,7 @@ void record_outcome(struct effect *f, enum outcome outcome, long long count,
 	struct err e;
 	int read = f->cls == EFFECT_READ;
 
+	doubts += !read && outcome == OUTCOME_UNKNOWN;
 	/* from a loop callback: no task is current, the effect knows its step */
 	start_of_step(&b, read ? "read" : "outcome", f->label);
 	if (read) {

@@ -25,6 +25,7 @@ int record_open(struct err *e);			/* opens if not yet; 0 or -1 */
 /* Was anything written that could not be recorded? (exit 75) */
 int record_lost(void);
 long long record_writes(void);		/* intents recorded */
+long long record_doubts(void);		/* of them, outcomes that are unknown */
 long long record_withheld(void);	/* writes withheld by a plan */
 
 /* Masks secrets, cuts to max bytes, appends as a JSON string. */

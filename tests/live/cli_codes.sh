@@ -75,12 +75,26 @@ s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 }
 
 codes_of_doubt() {
-	R client pause 1500 write >/dev/null
+	R client pause 3000 write >/dev/null
 	o -e 'cache:set("doubt", 1, { timeout = 0.2 })'
 	[ "$rc" -ne 2 ] || o --timeout 0.2 -e 'cache:set("doubt", 1)'
 	exits 'a write without a reply' 13
-	tells 'do not run it again' '*in doubt: look at the target*'
+	tells 'do not run it again' "*in doubt: 'SET doubt 1' on 'cache': look at the target*"
+	o --timeout 0.2 --output jsonl -e 'cache:set("doubt", 1)'
+	t_match 'and as a line of JSON' "$(grep '"doubt"' "$out")" \
+		'*"target":"cache","type":"doubt",*"write":"SET doubt 1"}'
+	o --timeout 0.2 -e 'pcall(cache.set, cache, "doubt", 1) error "other"'
+	tells 'one that is not what the run ended with' \
+		"*in doubt: 'SET doubt 1' on 'cache': look at the target*"
+	with_run 'step("a", function() pcall(t.cache.set, t.cache, "doubt", 1,
+		{ timeout = 0.2 }) end) step("b", function() error "other" end)'
+	o run pb.lua
+	tells 'a step that is done has dealt with its own' '*failed  b*'
+	t_is 'and it is not told again' "$(grep -c 'in doubt' "$err")" 0
 	R client unpause >/dev/null
+	o --timeout 0.2 -e 'sh.run { "sleep", "20" }'
+	exits 'the deadline of the run, in a write' 13
+	tells 'what was cut off' "*in doubt: 'sleep 20' on 'local': look at *"
 	o --timeout 0.2 -e 'task.sleep(20)'
 	exits 'the deadline of the run' 124
 	o --timeout 0.2 -e 'while true do end'

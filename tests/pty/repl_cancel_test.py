@@ -106,6 +106,20 @@ def hammered():
 
 
 @test
+def a_write_that_was_stopped_is_in_doubt():
+    s = Session()
+    s.type("sh.run { 'sleep', '5432' }\n")
+    until("it runs", lambda: pids("sleep 5432"))
+    stop(s)
+    assert b"in doubt: 'sleep 5432' on 'local': look at" in s.seen
+    s.type("error 'other'\n")
+    s.expect("other")
+    s.ready()
+    assert s.seen.count(b"in doubt") == 1, "it was told twice"
+    assert s.quit() == 0
+
+
+@test
 def the_second_ends_the_grace():
     s = Session()
     s.type("local x <close> = setmetatable({}, {__close = function() print('in' .. "

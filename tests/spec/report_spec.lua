@@ -202,9 +202,22 @@ describe("text errors", function()
 			message = "a\nrun X: exit 0" })
 		eq(text, "opsh: server: a\n  run X: exit 0\n")
 	end)
-	it("in doubt say so", function()
-		ok(told(err.new { kind = "unknown", message = "m" }, 13):find
-			"in doubt: look at the target")
+	it("are followed by the writes in doubt", function()
+		local function doubt(intents)
+			local _, text = written(function() report.new():doubt(intents) end)
+			return text
+		end
+		eq(doubt {}, "  in doubt: look at the target before you run anything "
+			.. "again\n")
+		eq(doubt { { request = "SET a\nb 1", target = "cache" },
+			{ verb = "produce", target = "events" } }, "  in doubt: 'SET "
+			.. "a\\nb 1' on 'cache', 'produce' on 'events': look at the target "
+			.. "before you run anything again\n")
+		eq(objects(function(r)
+			r:doubt { { step = "s", request = "SET a 1", verb = "SET",
+				target = "cache", t = "now", seq = 3 } }
+		end), { { type = "doubt", step = "s", target = "cache", verb = "SET",
+			write = "SET a 1", at = "now" } })
 	end)
 	it("that are any value are shown", function()
 		eq(told "text", "opsh: text\n")
