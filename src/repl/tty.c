@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "term/out.h"
+#include "term/settings.h"
 
 #define PASTE_ON "\x1b[?2004h"
 #define PASTE_OFF "\x1b[?2004l"
@@ -24,22 +25,6 @@ static volatile int raw;
 static volatile int quiet;		/* nothing is echoed; not raw */
 static struct keys keys = KEYS_INIT;	/* typed, and not yet edited */
 static volatile int stops;		/* Ctrl-Z comes to on_stop */
-
-/* --- settings ------------------------------------------------------------- */
-
-/* From the background it would stop us instead. */
-static void apply(const struct termios *t)
-{
-	sigset_t ttou, old;
-	int saved = errno;
-
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &ttou, &old);
-	tcsetattr(fd, TCSANOW, t);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	errno = saved;
-}
 
 /* --- Ctrl-Z ---------------------------------------------------------------- */
 
@@ -63,7 +48,7 @@ static void on_stop(int sig)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	sigaction(sig, &ours, NULL);
 	if (changed && tcgetpgrp(fd) == getpgrp())
-		apply(&mine);
+		settings_set(fd, TCSANOW, &mine);
 	errno = saved;
 }
 
@@ -151,7 +136,7 @@ void tty_raw(void)
 	t.c_cc[VTIME] = 0;
 	t.c_cc[VQUIT] = _POSIX_VDISABLE;
 	t.c_cc[VSUSP] = _POSIX_VDISABLE;
-	apply(&t);
+	settings_set(fd, TCSANOW, &t);
 	raw = 1;
 	if (marks_pastes())
 		out_edit(PASTE_ON, sizeof PASTE_ON - 1);
@@ -160,7 +145,7 @@ void tty_raw(void)
 void tty_restore(void)
 {
 	if (fd >= 0 && (raw || quiet))
-		apply(&found);
+		settings_set(fd, TCSANOW, &found);
 }
 
 void tty_quiet(int on)
@@ -172,7 +157,7 @@ void tty_quiet(int on)
 	if (on && !(t.c_lflag & ECHO))
 		return;
 	t.c_lflag = on ? t.c_lflag & ~(tcflag_t)ECHO : t.c_lflag | ECHO;
-	apply(&t);
+	settings_set(fd, TCSANOW, &t);
 	quiet = on;
 }
 
@@ -182,7 +167,7 @@ void tty_cooked(void)
 		return;
 	if (marks_pastes())
 		out_edit(PASTE_OFF, sizeof PASTE_OFF - 1);
-	apply(&found);
+	settings_set(fd, TCSANOW, &found);
 	raw = 0;
 }
 

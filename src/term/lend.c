@@ -24,6 +24,7 @@
 #include "core/spawn.h"
 #include "term/out.h"
 #include "term/prompt.h"
+#include "term/settings.h"
 
 #define LENT "opsh.lent"
 #define LOOK_EVERY 0.1		/* seconds: was it stopped, by Ctrl-Z? */
@@ -65,16 +66,6 @@ static void close_fd(int *fd)
 
 /* --- the terminal --------------------------------------------------------- */
 
-/* From the background these would stop us. */
-static void with_ttou(int block)
-{
-	sigset_t ttou;
-
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &ttou, NULL);
-}
-
 /* Ctrl-C and lines as a program expects them that sets nothing itself. */
 static void set_plain(const struct lent *l)
 {
@@ -92,10 +83,8 @@ static void take_back(struct lent *l)
 
 	if (l->tty < 0)
 		return;
-	with_ttou(1);
-	tcsetpgrp(l->tty, getpgrp());
-	tcsetattr(l->tty, TCSADRAIN, &l->before);
-	with_ttou(0);
+	settings_front(l->tty, getpgrp());
+	settings_set(l->tty, TCSADRAIN, &l->before);
 	close_fd(&l->tty);
 	lent_now = NULL;
 	out_hold(0);
@@ -154,9 +143,7 @@ static void look(void *arg)
 		kill(-l->pid, SIGKILL);
 	got = waitpid(l->pid, &status, WNOHANG | WUNTRACED);
 	if (got == l->pid && WIFSTOPPED(status)) {
-		with_ttou(1);
-		tcsetpgrp(l->tty, l->pid);
-		with_ttou(0);
+		settings_front(l->tty, l->pid);
 		kill(-l->pid, SIGCONT);
 	} else if (got == l->pid || (got < 0 && errno == ECHILD)) {
 		l->status = got < 0 ? 0 : status;

@@ -21,6 +21,7 @@
 #include "core/mem.h"
 #include "core/op.h"
 #include "term/out.h"
+#include "term/settings.h"
 
 #define TIMEOUT 3600.0		/* a person may have gone for help */
 #define ANSWER_MAX (64 * 1024)
@@ -49,18 +50,8 @@ static void ask_next(void);
 
 void prompt_restore(void)
 {
-	sigset_t ttou, old;
-	int saved = errno;
-
-	if (tty < 0)
-		return;
-	/* from the background this would stop us instead */
-	sigemptyset(&ttou);
-	sigaddset(&ttou, SIGTTOU);
-	sigprocmask(SIG_BLOCK, &ttou, &old);
-	tcsetattr(tty, TCSANOW, &before);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	errno = saved;
+	if (tty >= 0)
+		settings_set(tty, TCSANOW, &before);
 }
 
 /* Line by line, edited by the kernel; Ctrl-C and Ctrl-\ end the line. */
