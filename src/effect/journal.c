@@ -2,15 +2,13 @@
  * journal: writing. One write(2) a record, so that a killed process leaves
  * whole records, and at most one torn line after a power cut.
  */
-#include "effect/journal.h"
+#include "effect/journal_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,7 +18,6 @@
 #include "core/mem.h"
 #include "effect/digest.h"
 
-#define RESERVE_BYTES (1 << 20)
 #define HELD_MAX (1 << 16)
 
 static int fd = -1;
@@ -93,66 +90,6 @@ static int fail_io(struct err *e, const char *what, const char *path)
 	return -1;
 }
 
-/* mkdir -p, 0700. */
-static int make_dirs(const char *path)
-{
-	char part[3072];
-	size_t i;
-
-	snprintf(part, sizeof part, "%s", path);
-	for (i = 1; part[i]; i++) {
-		if (part[i] != '/')
-			continue;
-		part[i] = '\0';
-		if (mkdir(part, 0700) && errno != EEXIST)
-			return -1;
-		part[i] = '/';
-	}
-	return mkdir(part, 0700) && errno != EEXIST ? -1 : 0;
-}
-
-static int sync_dir(const char *path)
-{
-	int d = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int failed;
-
-	if (d < 0)
-		return -1;
-	failed = fsync(d);
-	close(d);
-	return failed;
-}
-
-/* The second writer of one journal is refused (fault 46). */
-static int lock_file(int file)
-{
-	struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-	return fcntl(file, F_OFD_SETLK, &lk);
-}
-
-static void make_reserve(void)
-{
-	char path[3200];
-	int r;
-
-	snprintf(path, sizeof path, "%s/reserve", dir);
-	r = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	if (r < 0)
-		return;
-	if (posix_fallocate(r, 0, RESERVE_BYTES))
-		unlink(path);	/* no reserve on this file system */
-	close(r);
-}
-
-static int give_reserve(void)
-{
-	char path[3200];
-
-	snprintf(path, sizeof path, "%s/reserve", dir);
-	return unlink(path);
-}
-
 static void set_paths(const char *runs_dir, const char *run)
 {
 	snprintf(runs, sizeof runs, "%s", runs_dir);
@@ -168,47 +105,22 @@ int journal_create(const char *runs_dir, const char *run, struct err *e)
 	set_paths(runs_dir, run);
 	snprintf(path, sizeof path, "%s/journal.jsonl", dir);
 	errno = fail_point("journal_open");
-	if (errno || make_dirs(dir))
+	if (errno || journal_make_dirs(dir))
 		return fail_io(e, "create", dir);
 	fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_APPEND | O_CLOEXEC,
 		  0600);
 	if (fd < 0)
 		return fail_io(e, "create", path);
-	if (lock_file(fd)) {
+	if (journal_lock(fd)) {
 		fail_io(e, "lock", path);
 		close(fd);
 		fd = -1;
 		return -1;
 	}
-	make_reserve();
+	journal_make_reserve(dir);
 	seq = 0;
 	digest_genesis(run_id, head);
 	return 0;
-}
-
-/* Moves the torn bytes after `good` into a file of their own. */
-static int save_torn(const struct journal_report *r)
-{
-	char path[3300], chunk[4096];
-	off_t at = (off_t)r->bytes;
-	ssize_t n;
-	int out;
-
-	snprintf(path, sizeof path, "%s/torn-%lld", dir, r->records);
-	out = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	if (out < 0)
-		return -1;
-	while ((n = pread(fd, chunk, sizeof chunk, at)) > 0) {
-		if (write(out, chunk, (size_t)n) != n) {
-			close(out);
-			return -1;
-		}
-		at += n;
-	}
-	/* kept before it is cut off: nothing is lost */
-	if (fsync(out) || close(out) || sync_dir(dir))
-		return -1;
-	return ftruncate(fd, (off_t)r->bytes) || fsync(fd) ? -1 : 0;
 }
 
 int journal_reopen(const char *runs_dir, const char *run, long long *torn,
@@ -222,7 +134,7 @@ int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 	fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
 	if (fd < 0)
 		return fail_io(e, "open", path);
-	if (lock_file(fd)) {
+	if (journal_lock(fd)) {
 		err_set(e, ERR_BUSY, "", "run '%s' is going on: its journal "
 			"is locked by another process", run_id);
 		goto fail;
@@ -233,14 +145,14 @@ int journal_reopen(const char *runs_dir, const char *run, long long *torn,
 		goto fail;
 	}
 	*torn = r.torn;
-	if (r.torn && save_torn(&r)) {
+	if (r.torn && journal_save_torn(fd, dir, &r)) {
 		fail_io(e, "recover", path);
 		goto fail;
 	}
 	seq = r.records;
 	snprintf(head, sizeof head, "%s", r.head);
 	named = 1;
-	make_reserve();
+	journal_make_reserve(dir);
 	return 0;
 fail:
 	close(fd);
@@ -282,7 +194,8 @@ static int write_all(const char *data, size_t len)
  * something hangs on takes them with it. 0 or errno. */
 static int sync_now(void)
 {
-	if (fdatasync(fd) || (!named && (sync_dir(dir) || sync_dir(runs))))
+	if (fdatasync(fd) ||
+	    (!named && (journal_sync_dir(dir) || journal_sync_dir(runs))))
 		return errno;
 	named = 1;
 	behind = 0;
@@ -293,7 +206,7 @@ static int put_line(int reserve)
 {
 	int code = write_all(line.data, line.len);
 
-	if (code == ENOSPC && reserve && !give_reserve())
+	if (code == ENOSPC && reserve && !journal_give_reserve(dir))
 		code = write_all(line.data, line.len);
 	return code;
 }
@@ -441,27 +354,6 @@ long long journal_append(const char *members, size_t len,
 	return ++seq;
 }
 
-/* Notes run, records and head outside of the run's directory, so that a
- * cut tail or a re-made chain of an ended run is found. */
-static void note_head(void)
-{
-	char path[2700];
-	int heads;
-
-	if (!seq)
-		return;		/* nothing was recorded */
-	snprintf(path, sizeof path, "%s/heads", runs);
-	heads = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
-	if (heads < 0)
-		return;
-	buf_clear(&line);
-	buf_addf(&line, "%s %lld %s\n", run_id, seq, head);
-	if (buf_ok(&line) &&
-	    write(heads, line.data, line.len) == (ssize_t)line.len)
-		fdatasync(heads);
-	close(heads);
-}
-
 int journal_close(void)
 {
 	if (fd < 0)
@@ -472,9 +364,9 @@ int journal_close(void)
 		loop_turn(1);
 	if (!dead && behind && sync_now())
 		dead = 1;
-	if (!dead)
-		note_head();
-	give_reserve();
+	if (!dead && seq)
+		journal_note_head(runs, run_id, seq, head);
+	journal_give_reserve(dir);
 	close(fd);
 	fd = -1;
 	buf_release(&line);
