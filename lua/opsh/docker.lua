@@ -5,6 +5,7 @@
 local c = require "opsh.c.exec"
 local err = require "opsh.c.err"
 local names_of = require("opsh.orchestrator").names
+local program = require "opsh.docker.program"
 local rows = require "opsh.docker.rows"
 local secret = require "opsh.secret"
 
@@ -299,62 +300,6 @@ end
 
 -- --- writes ----------------------------------------------------------------------
 
-local RUN = "stdin timeout kill_after effect accept max expect live stdout stderr"
-
--- What docker's own program reads.
-local OWN = { PATH = true, HOME = true, TMPDIR = true, TZ = true, LANG = true,
-	LC_ALL = true, TERM = true, SSH_AUTH_SOCK = true }
-
--- The names of the variables, sorted.
-local function variables(env)
-	local names = {}
-	for name, value in pairs(env or {}) do
-		if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
-			error(err.new { kind = "usage", message = ("'%s' is no name of a "
-				.. "variable"):format(tostring(name)) }, 0)
-		elseif type(value) ~= "string" and not secret.is(value) then
-			error(err.new { kind = "usage", message = ("variable '%s' must be a "
-				.. "string or a secret"):format(name) }, 0)
-		end
-		names[#names + 1] = name
-	end
-	table.sort(names)
-	return names
-end
-
--- What a program in a container is given: "docker VERB [flags]", and the options
--- of its run. Values of variables go by our own environment, never by arguments.
-local function program(verb, argv, opts)
-	if type(argv) ~= "table" or type(argv[1]) ~= "string" then
-		error(err.new { kind = "usage", message = verb .. "(name, { PROGRAM, "
-			.. "ARGUMENT, ... }) expected" }, 0)
-	end
-	local line = { "docker", verb }
-	local o = { class = opts.effect or "destructive", verb = verb, env = {} }
-	for word in RUN:gmatch "%S+" do
-		if word ~= "effect" then o[word] = opts[word] end
-	end
-	if opts.stdin ~= nil then line[#line + 1] = "--interactive" end
-	for _, name in ipairs(variables(opts.env)) do
-		local value = opts.env[name]
-		if OWN[name] or name:find "^DOCKER_" or name:find "^LD_" then
-			-- docker's own program would take it for itself
-			line[#line + 1] = "--env"
-			line[#line + 1] = secret.is(value) and value or name .. "=" .. value
-		else
-			table.move({ "--env", name }, 1, 2, #line + 1, line)
-			o.env[name] = value
-		end
-	end
-	for _, flag in ipairs { "cwd", "user" } do
-		if opts[flag] then
-			line[#line + 1] = flag == "cwd" and "--workdir" or "--user"
-			line[#line + 1] = opts[flag]
-		end
-	end
-	return line, o
-end
-
 ---A program in a container, as sh.run: destructive unless `effect` says what it
 ---does. Its environment goes by the environment, never by arguments. The deadline
 ---ends docker's own program; what it started in the container may go on.
@@ -363,8 +308,8 @@ end
 ---@param opts? table of sh.run, and env, cwd, user
 ---@return table result status stdout stderr
 function Engine:exec(name, argv, opts)
-	opts = options(opts, RUN .. " env cwd user")
-	local line, o = program("exec", argv, opts)
+	opts = options(opts, program.RUN .. " env cwd user")
+	local line, o = program.line("exec", argv, opts)
 	line[#line + 1] = names_of(needed(name))[1]
 	table.move(argv, 1, #argv, #line + 1, line)
 	return M.call(self, line, o)
@@ -381,8 +326,8 @@ end
 ---@param opts? table of sh.run, and volumes (a list of "NAME_OR_PATH:/path"), network, env, cwd, user
 ---@return table result status stdout stderr
 function Engine:run(image, argv, opts)
-	opts = options(opts, RUN .. " env cwd user volumes network")
-	local line, o = program("run", argv, opts)
+	opts = options(opts, program.RUN .. " env cwd user volumes network")
+	local line, o = program.line("run", argv, opts)
 	line[#line + 1] = "--rm"
 	for _, volume in ipairs(opts.volumes or {}) do
 		table.move({ "--volume", volume }, 1, 2, #line + 1, line)
