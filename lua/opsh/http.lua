@@ -112,14 +112,10 @@ end
 
 -- --- the kind ----------------------------------------------------------------------
 
-local function connect(target, options)
-	return request.connect(target, options)
-end
-
 M.kind = {
 	name = "http",
 	schemes = { "http", "https", "http+unix" },
-	connect = connect,
+	connect = require("opsh.http.target").connect,
 	ping = function(client) client:head("", { expect = "any" }) end,
 	options = {
 		token = { type = "secret", help = "sent as a bearer token" },
