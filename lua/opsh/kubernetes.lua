@@ -1,8 +1,8 @@
 -- kubernetes: targets of kind kubernetes, driven by kubectl: the interface of
 -- opsh.orchestrator, and what only a cluster has. A service is a Deployment, a
 -- StatefulSet or a DaemonSet of the target's namespace, by its name; "deployment/x"
--- where two share one. Reads are here, writes in kubernetes.drive, logs in
--- kubernetes.logs. Owns the options of the kind. Must not show secrets.
+-- where two share one. Reads are here, writes in kubernetes.drive and .objects, logs
+-- in kubernetes.logs. Owns the options of the kind. Must not show secrets.
 local call = require "opsh.kubernetes.call"
 local near = require "opsh.near"
 local orchestrator = require "opsh.orchestrator"
@@ -291,6 +291,7 @@ function Client:identity()
 end
 
 require("opsh.kubernetes.drive").install(Client)
+require("opsh.kubernetes.objects").install(Client)
 
 -- --- the kind -------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 -- kubernetes.drive: what changes a cluster: each write asks first whose cluster it
 -- is and whether the user may, then is one call of kubectl, classed by what it
--- does to those who are served. Objects, values and secrets go by stdin, never by
--- arguments. Must not retry a write.
+-- does to those who are served. Values go by stdin, never by arguments. Must not
+-- retry a write. Objects that are no service: kubernetes.objects.
 local json = require "opsh.json"
 local near = require "opsh.near"
 local said = require "opsh.kubernetes.said"
 local workload = require "opsh.kubernetes.workload"
+local write = require "opsh.kubernetes.write"
 
 local M = {}
 
@@ -44,14 +45,6 @@ local function join(...)
 	return out
 end
 
-local function write(self, words, opts, more)
-	more = more or {}
-	return self.call:run(words, { class = more.class or "write",
-		verb = more.verb, stdin = more.stdin, request = more.request,
-		timeout = opts.timeout or more.timeout, expect = opts.expect,
-		stream = more.stream })
-end
-
 -- The container that is meant; a service of one needs none named.
 local function container_of(service, wanted)
 	local names = {}
@@ -69,15 +62,11 @@ local function container_of(service, wanted)
 	return names[1]
 end
 
-local function request(self, text, ...)
-	return ("kubectl -n %s "):format(self.call.namespace) .. text:format(...)
-end
-
 -- A strategic merge patch, its text by stdin: what it holds may be secret.
 local function patch(self, service, body, opts, more)
 	self.call:need(rights({ service }, "patch"), more.verb)
 	more.stdin = json.encode(body)
-	return write(self, { "patch", service.ref, "--type=strategic",
+	return write.run(self, { "patch", service.ref, "--type=strategic",
 		"--patch-file=/dev/stdin" }, opts, more)
 end
 
@@ -98,14 +87,14 @@ function drive.restart(self, services, opts)
 		down = down or workload.goes_down(service.item)
 	end
 	self.call:need(rights(found, "patch"), "restart")
-	return write(self, join("rollout", "restart", refs(found)), opts,
+	return write.run(self, join("rollout", "restart", refs(found)), opts,
 		{ verb = "restart", class = down and "destructive" or nil })
 end
 
 local function set_replicas(self, service, n, memory, opts, verb, class)
 	return patch(self, service, { metadata = { annotations = {
 		[MEMORY] = memory or json.null } }, spec = { replicas = n } }, opts,
-		{ verb = verb, class = class, request = request(self,
+		{ verb = verb, class = class, request = write.request(self,
 			"patch %s replicas=%d", service.ref, n) })
 end
 
@@ -179,7 +168,7 @@ function drive.scale(self, service, replicas, opts)
 	no_daemonset(found, "scale")
 	local now = workload.desired(found.item)
 	self.call:need(rights({ found }, "get update", "scale"), "scale")
-	return write(self, { "scale", found.ref, "--replicas=" .. replicas,
+	return write.run(self, { "scale", found.ref, "--replicas=" .. replicas,
 		"--current-replicas=" .. now }, opts, { verb = "scale",
 		class = replicas < now and "destructive" or nil })
 end
@@ -198,7 +187,7 @@ function drive.set_image(self, service, image, opts)
 	local found = self:one(service)
 	local container = container_of(found, opts.container)
 	self.call:need(rights({ found }, "patch"), "set image")
-	return write(self, { "set", "image", found.ref, container .. "=" .. image },
+	return write.run(self, { "set", "image", found.ref, container .. "=" .. image },
 		opts, { verb = "set image" })
 end
 
@@ -234,7 +223,7 @@ function drive.set_env(self, service, env, opts)
 	local container = container_of(found, opts.container)
 	return patch(self, found, { spec = { template = { spec = { containers = {
 		{ name = container, env = list } } } } } }, opts, { verb = "set env",
-		request = request(self, "set env %s %s", found.ref,
+		request = write.request(self, "set env %s %s", found.ref,
 			table.concat(names, " ")) })
 end
 
@@ -266,7 +255,7 @@ function drive.set_limits(self, service, limits, opts)
 	local found = self:one(service)
 	local container = container_of(found, opts.container)
 	self.call:need(rights({ found }, "patch"), "set resources")
-	return write(self, { "set", "resources", found.ref, "--containers="
+	return write.run(self, { "set", "resources", found.ref, "--containers="
 		.. container, "--limits=" .. table.concat(parts, ",") }, opts,
 		{ verb = "set resources" })
 end
@@ -284,7 +273,7 @@ function drive.undo(self, service, opts)
 		words[4] = "--to-revision=" .. said.integer(opts.to, "option 'to'", 1)
 	end
 	self.call:need(rights({ found }, "patch"), "undo")
-	return write(self, words, opts, { verb = "undo" })
+	return write.run(self, words, opts, { verb = "undo" })
 end
 
 ---Notes on a service; false takes one away.
@@ -306,7 +295,7 @@ function drive.annotate(self, service, notes, opts)
 	if #words == 0 then said.usage "annotate needs a note" end
 	table.sort(words)
 	self.call:need(rights({ found }, "patch"), "annotate")
-	return write(self, join("annotate", "--overwrite", found.ref, words), opts)
+	return write.run(self, join("annotate", "--overwrite", found.ref, words), opts)
 end
 
 -- --- commands in pods -------------------------------------------------------------
@@ -388,7 +377,7 @@ local function on_node(name)
 		opts = said.options(opts, name, COMMON)
 		said.name(node, "node")
 		self.call:need({ { "patch", "nodes", everywhere = true } }, name)
-		return write(self, { name, node }, opts)
+		return write.run(self, { name, node }, opts)
 	end
 end
 
@@ -420,126 +409,8 @@ function drive.drain(self, node, opts)
 	self.call:need({ { "patch", "nodes", everywhere = true },
 		{ "create", "pods", subresource = "eviction", everywhere = true } },
 		"drain")
-	return write(self, words, { expect = opts.expect, timeout = limit + 5 },
+	return write.run(self, words, { expect = opts.expect, timeout = limit + 5 },
 		{ class = "destructive" })
-end
-
--- --- objects ----------------------------------------------------------------------
-
--- "-f PATH", or "-f -" and the text of a table.
-local function source(what)
-	if type(what) == "string" then
-		if what == "" or what == "-" then said.usage("'%s' is no file", what) end
-		return "--filename=" .. what
-	elseif type(what) ~= "table" or next(what) == nil then
-		said.usage("a file's path or an object expected, got a %s", type(what))
-	end
-	if what[1] ~= nil then
-		what = { apiVersion = "v1", kind = "List", items = what }
-	end
-	return "--filename=-", json.encode(what)
-end
-
-local function name_of(what)
-	if type(what) == "string" then return what end
-	if what[1] ~= nil then return ("%d objects"):format(#what) end
-	local meta = type(what.metadata) == "table" and what.metadata or {}
-	return ("%s/%s"):format(tostring(what.kind):lower(), tostring(meta.name))
-end
-
----Applies a file, an object or a list of them. The cluster is asked first, without
----effect, whether it takes it all and the user may.
----@param self opsh.kubernetes.client
----@param what string|table
----@param opts? {timeout?: number, expect?: any}
----@return table
-function drive.apply(self, what, opts)
-	opts = said.options(opts, "apply", COMMON)
-	local from, text = source(what)
-	self.call:run({ "apply", from, "--dry-run=server" }, { verb = "apply --dry-run",
-		stdin = text, request = request(self, "apply --dry-run=server -f %s",
-			name_of(what)) })
-	return write(self, { "apply", from }, opts, { stdin = text,
-		request = request(self, "apply -f %s", name_of(what)) })
-end
-
----What apply would change, as a text; nil when nothing.
----@param self opsh.kubernetes.client
----@param what string|table
----@return string?
-function drive.diff(self, what)
-	local from, text = source(what)
-	local result = self.call:run({ "diff", from }, { stdin = text,
-		accept = { 0, 1 }, request = request(self, "diff -f %s", name_of(what)) })
-	return result.status == 1 and result.stdout or nil
-end
-
----Removes an object, TYPE/NAME; destructive, verb "delete".
----@param self opsh.kubernetes.client
----@param what string "certificate/web-tls", "pod/web-1"
----@param opts? {timeout?: number, expect?: any}
----@return table
-function drive.delete(self, what, opts)
-	opts = said.options(opts, "delete", COMMON)
-	local kind, name = said.resource(what):match "^(.-)/(.+)$"
-	if not kind then said.usage("'%s' says no name: TYPE/NAME expected", what) end
-	self.call:need({ { "delete", kind, name = name } }, "delete")
-	return write(self, { "delete", what, "--wait=false" }, opts,
-		{ class = "destructive" })
-end
-
--- Makes the manifest of a secret of its environment: values reach no argument.
-local function manifest_script(keys, values)
-	local parts = {}
-	for n, key in ipairs(keys) do
-		local file = type(values[key]) == "table" and values[key].file
-		parts[n] = ([[printf '%s"%s":"%%s"' "$(%s | base64 | tr -d '\n')"]])
-			:format(n > 1 and "," or "", key, (file and [[cat -- "$OPSH_VALUE_%d"]]
-			or [[printf %%s "$OPSH_VALUE_%d"]]):format(n))
-	end
-	return [[set -e; printf '%s' "$OPSH_HEAD"; ]] .. table.concat(parts, "; ")
-		.. [[; printf '}}']]
-end
-
----Makes or changes a Secret; values are texts, secrets, or { file = PATH }. They go
----by the environment of a helper and by stdin, never by arguments or the record.
----opts: type ("kubernetes.io/tls").
----@param self opsh.kubernetes.client
----@param name string
----@param values table<string, any>
----@param opts? {type?: string, timeout?: number, expect?: any}
----@return table
-function drive.secret_apply(self, name, values, opts)
-	opts = said.options(opts, "secret_apply", COMMON .. " type")
-	said.name(name, "secret")
-	local keys, env = {}, {}
-	for key in pairs(values) do
-		if type(key) ~= "string" or not key:find "^[%w._-]+$" then
-			said.usage("'%s' is no key of a secret", tostring(key))
-		end
-		keys[#keys + 1] = key
-	end
-	if #keys == 0 then said.usage "a secret needs a key and a value" end
-	table.sort(keys)
-	for n, key in ipairs(keys) do
-		local value = values[key]
-		if type(value) == "table" and type(value.file) == "string" then
-			value = value.file
-		end
-		env["OPSH_VALUE_" .. n] = require("opsh.secret").resolve(value)
-	end
-	local head = json.encode({ apiVersion = "v1", kind = "Secret",
-		metadata = { name = name, namespace = self.call.namespace },
-		type = opts.type or "Opaque" })
-	env.OPSH_HEAD = head:sub(1, -2) .. ',"data":{'
-	self.call:need({ { "patch", "secrets", name = name }, { "create", "secrets" } },
-		"secret apply")
-	return self.call:pipe({ "sh", "-c", manifest_script(keys, values) },
-		{ "apply", "--server-side", "--force-conflicts",
-			"--field-manager=opsh", "--filename=-" },
-		{ class = "write", verb = "secret apply", env = env,
-			timeout = opts.timeout, expect = opts.expect, request =
-			request(self, "apply secret/%s (%s)", name, table.concat(keys, ", ")) })
 end
 
 ---Adds the writes to the client.
