@@ -2,6 +2,7 @@
 -- Finds the keys first and deletes them in batches from that list, so that a
 -- plan names the very batches that a run sends. Run it again after an
 -- interruption: it looks again, and UNLINK of a key that is gone does nothing.
+local info = require "opsh.redis.info"
 local judge = require "opsh.redis.judge"
 local sample = require "opsh.redis.sample"
 local server = require "opsh.redis.server"
@@ -183,11 +184,8 @@ end
 
 -- Hits of all lookups since `before`, as text.
 local function hit_rate(cache, before)
-  local now = cache:info "stats"
-  local hits = now.keyspace_hits - before.keyspace_hits
-  local all = hits + now.keyspace_misses - before.keyspace_misses
-  if all <= 0 then return "no lookups" end
-  return ("%g %% of %d lookups"):format(sample.percent(hits, all), all)
+  local rate, all = info.hit_rate(cache:info "stats", before)
+  return rate and ("%g %% of %d lookups"):format(rate, all) or "no lookups"
 end
 
 -- Watches the hit rate for some seconds: how fast the cache fills again.
@@ -276,14 +274,12 @@ end
 
 local function flush_keys(t, p, id)
   local found
-  local counted = step("count", function()
+  local function look()
     found = find(t.cache, p)
     return { count = found.count, sample = sample.spread(found.keys, 8) }
-  end)
-  if not found then -- resumed: what is left is looked for again
-    found = find(t.cache, p)
-    counted = { count = found.count, sample = sample.spread(found.keys, 8) }
   end
+  local counted = step("count", look)
+  if not found then counted = look() end -- resumed: what is left
   local judged = step("judge", function()
     return judge.cache(t.cache, found.keys, id.maxmemory_policy)
   end)

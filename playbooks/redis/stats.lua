@@ -1,6 +1,7 @@
 -- redis/stats: how a Redis is doing, in one look: hit rate since its start and
 -- right now, load, memory against its limit, lifetimes of a sample of keys.
 -- Reads only. With a limit given it also judges, and ends with exit 3.
+local info = require "opsh.redis.info"
 local sample = require "opsh.redis.sample"
 
 local function span(seconds)
@@ -10,14 +11,6 @@ local function span(seconds)
     return ("%d h %02d m"):format(seconds // 3600, seconds % 3600 // 60)
   end
   return ("%d d %02d h"):format(seconds // 86400, seconds % 86400 // 3600)
-end
-
--- Percent of lookups that hit, and how many there were; nil without any.
-local function hit_rate(now, before)
-  local hits = now.keyspace_hits - (before and before.keyspace_hits or 0)
-  local all = hits + now.keyspace_misses
-    - (before and before.keyspace_misses or 0)
-  return all > 0 and sample.percent(hits, all) or nil, all
 end
 
 -- Milliseconds that a PING takes: least, median, most.
@@ -68,8 +61,8 @@ local function measure(cache, p)
     memory = cache:info "memory", replication = cache:info "replication",
     keys = cache:dbsize() }
   m.least, m.median, m.most = pings(cache, p.pings)
-  m.hit, m.lookups = hit_rate(m.stats)
-  m.hit_now, m.lookups_now = hit_rate(m.stats, before)
+  m.hit, m.lookups = info.hit_rate(m.stats)
+  m.hit_now, m.lookups_now = info.hit_rate(m.stats, before)
   m.memory_percent = m.memory.maxmemory > 0
     and sample.percent(m.memory.used_memory, m.memory.maxmemory) or nil
   return m

@@ -104,6 +104,17 @@ describe("redis values", function()
 		eq(cache:object_encoding "v:h", "listpack")
 	end))
 
+	it("has the rate of hits between two looks", function()
+		local hit_rate = require("opsh.redis.info").hit_rate
+		local now = { keyspace_hits = 5, keyspace_misses = 3 }
+		eq({ hit_rate(now) }, { 62.5, 8 })
+		eq({ hit_rate(now, { keyspace_hits = 4, keyspace_misses = 1 }) },
+			{ 33.3, 3 })
+		local rate, lookups = hit_rate(now, now)
+		eq(rate, nil)
+		eq(lookups, 0)
+	end)
+
 	it("raises what the server says", on(function(cache)
 		cache:set("v:x", 1)
 		local e = raises("server", function() cache:lpush("v:x", 1) end)

@@ -79,4 +79,16 @@ function M.clients(text)
 	return out
 end
 
+---Percent of lookups that hit between two INFO stats, or since the server's start.
+---@param now table
+---@param before? table
+---@return number? percent nil without a lookup
+---@return integer lookups
+function M.hit_rate(now, before)
+	local hits = now.keyspace_hits - (before and before.keyspace_hits or 0)
+	local all = hits + now.keyspace_misses
+		- (before and before.keyspace_misses or 0)
+	return all > 0 and require("opsh.redis.sample").percent(hits, all) or nil, all
+end
+
 return M
