@@ -150,6 +150,33 @@ function H.folder()
 	return shared.folder.path
 end
 
+-- The values of a header (in lower case) that /echo was sent.
+function H.header(echo, name)
+	local all = {}
+	for _, pair in ipairs(echo.headers) do
+		if pair[1]:lower() == name then all[#all + 1] = pair[2] end
+	end
+	return table.concat(all, "|")
+end
+
+-- Writes a file of the folder -> its path.
+function H.write(name, data)
+	local path = H.folder() .. "/" .. name
+	local f = assert(io.open(path, "w"))
+	f:write(data)
+	f:close()
+	return path
+end
+
+-- A file's bytes, nil when it is not there.
+function H.read(path)
+	local f = io.open(path)
+	if not f then return nil end
+	local data = f:read "a"
+	f:close()
+	return data
+end
+
 local function begin_run()
 	if shared.run then return end
 	shared.run = effect.begin_run(os.getenv "XDG_STATE_HOME" .. "/opsh/runs")

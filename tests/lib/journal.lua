@@ -6,10 +6,17 @@ local json = require "opsh.c.json"
 
 local M = {}
 
----Runs f(dir, name) within a run of this mode -> its records, what f returned.
-function M.run(mode, f)
+---The path of a folder that is not there yet.
+function M.temp()
 	local dir = os.tmpname()
 	os.remove(dir)
+	return dir
+end
+
+---Runs f(dir, name) within a run of this mode -> its records, which must verify, and
+---what f returned.
+function M.run(mode, f)
+	local dir = M.temp()
 	effect.close_run()
 	local name = effect.begin_run(dir)
 	local before = effect.mode()
@@ -25,6 +32,9 @@ function M.run(mode, f)
 		for line in text:gmatch "[^\n]+" do
 			records[#records + 1] = json.decode(line, { binary = "escape" })
 		end
+		local intact, report = effect.verify(dir, name)
+		ok(intact, report.problem)
+		eq(report.records, #records)
 	end
 	os.execute("rm -rf '" .. dir .. "'")
 	if not out[1] then error(out[2], 0) end

@@ -1,5 +1,5 @@
 -- http_stream: bodies that are taken or given bit by bit: order, limits, memory,
--- what happens when one side stops. What a write is taken for is in http_spec.lua.
+-- what happens when one side stops. What a write is taken for is in http_target_spec.lua.
 -- Owns no server: tests/lib/http.lua does.
 local H = dofile "tests/lib/http.lua"
 local task = require "opsh.task"

@@ -4,6 +4,7 @@
 local K = dofile "tests/lib/kafka.lua"
 local P = dofile "tests/lib/postgres.lua"
 local R = dofile "tests/lib/redis.lua"
+local catalog = require "repl.catalog"
 local complete = require "repl.complete"
 local docs = require "repl.docs"
 local seen = require "repl.seen"
@@ -86,4 +87,58 @@ describe("completion of a connected", function()
 		offered('events "lag |', ctx)		-- groups: there may be none
 		events:delete_topic(topic)
 	end), { plain = true })
+end)
+
+describe("the catalog", function()
+	it("asks in the background, once, and only what is connected", function()
+		local asked, client = 0, {}
+		local own = { catalog = {}, connected = function(name)
+			return name == "db" and client or nil
+		end }
+		local function ask(c)
+			ok(rawequal(c, client))
+			asked = asked + 1
+			task.sleep(0)
+			return asked
+		end
+		eq(catalog.get(own, { name = "cache" }, "x", ask), nil)
+		task.sleep(0)
+		eq(asked, 0)
+		eq(catalog.get(own, { name = "db" }, "x", ask), nil)
+		eq(catalog.get(own, { name = "db" }, "x", ask), nil)
+		for _ = 1, 5 do task.sleep(0) end
+		eq(catalog.get(own, { name = "db" }, "x", ask), 1)
+		catalog.refresh(own)
+		eq(catalog.get(own, { name = "db" }, "x", ask), 1)
+		for _ = 1, 5 do task.sleep(0) end
+		eq(catalog.get(own, { name = "db" }, "x", ask), 2)
+		-- DDL makes it ask again
+		seen.entry({ catalog = own.catalog, config = { targets = {} } },
+			'db:exec "create table t (id int)"')
+		catalog.get(own, { name = "db" }, "x", ask)
+		for _ = 1, 5 do task.sleep(0) end
+		eq(asked, 3)
+	end)
+
+	it("forgets what another target of the name had", function()
+		local client = {}
+		local own = { catalog = {}, connected = function() return client end }
+		local function ask(c) return c end
+		catalog.get(own, { name = "db" }, "x", ask)
+		for _ = 1, 5 do task.sleep(0) end
+		ok(rawequal(catalog.get(own, { name = "db" }, "x", ask), client))
+		client = {}
+		eq(catalog.get(own, { name = "db" }, "x", ask), nil)
+		for _ = 1, 5 do task.sleep(0) end
+		ok(rawequal(catalog.get(own, { name = "db" }, "x", ask), client))
+	end)
+
+	it("keeps what it knew when a server gives no answer", function()
+		local client = {}
+		local own = { catalog = { db = { x = { value = 7, stale = true } } },
+			connected = function() return client end }
+		eq(catalog.get(own, { name = "db" }, "x", function() error "no" end), 7)
+		for _ = 1, 5 do task.sleep(0) end
+		eq(catalog.get(own, { name = "db" }, "x", function() error "no" end), 7)
+	end)
 end)

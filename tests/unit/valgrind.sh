@@ -6,7 +6,7 @@ set -u
 cd -- "$(dirname -- "$0")/../.." || exit 1
 passed=0 failed=0
 # Not child: valgrind's posix_spawn can't tell that an exec failed.
-for spec in task co effect step env timer redis_values; do
+for spec in task task_cancel co effect effect_record step env timer redis_values; do
 	file=tests/spec/${spec}_spec.lua
 	[ -e "$file" ] || { echo "FAILED no $file"; failed=$((failed + 1)); continue; }
 	if out=$(valgrind -q --leak-check=full --errors-for-leak-kinds=definite \
