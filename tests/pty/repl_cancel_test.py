@@ -17,7 +17,7 @@ import threading
 import time
 
 import terminal
-from session import MORE, PROMPT, Session
+from session import PROMPT, Session
 from terminal import environment, journal, main, path, redis, servers, test, until
 
 SLOW = 4 if "asan" in terminal.OPSH else 1

@@ -4,16 +4,12 @@ session, an editor, what is saved as a playbook and run again, watching, jobs at
 end. Waits for patterns. Owns what terminal.py and session.py own.
 """
 
-import json
 import os
 import re
-import signal
 import sys
 
-import terminal
 from session import PROMPT, Session, history
-from terminal import (OPSH, TMP, environment, journal, main, newest_run, path,
-                      redis, run, servers, test, until)
+from terminal import TMP, journal, main, path, redis, run, servers, test, until
 
 RUNS = os.path.join(TMP, "state/opsh/runs")
 

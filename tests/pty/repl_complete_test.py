@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 
-import terminal
 from session import MORE, Session
 from terminal import main, path, redis, servers, test, up, until
 
