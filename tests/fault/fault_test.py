@@ -14,19 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-
-sys.dont_write_bytecode = True
-from tool import Tool  # noqa: E402  (the tree stays free of __pycache__)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(HERE, "../lib"))
+import cases  # noqa: E402  (the tree stays free of __pycache__)
+from cases import test  # noqa: E402
+from tool import Tool  # noqa: E402
+
 TMP = tempfile.mkdtemp(prefix="opsh-fault.")
-TESTS = []
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
 
 
 def request(*words):
@@ -393,24 +389,9 @@ def fake_refuses_bad_scripts():
         assert part in done.stderr.decode(), done.stderr
 
 
-def main():
-    passed = failed = 0
-    chosen = [t for t in TESTS
-              if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    try:
-        for fn in chosen:
-            try:
-                fn()
-                passed += 1
-            except Exception:  # any failure is this test's, the rest go on
-                failed += 1
-                print("not ok: %s" % fn.__name__, file=sys.stderr)
-                traceback.print_exc()
-    finally:
-        shutil.rmtree(TMP, ignore_errors=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+def end():
+    shutil.rmtree(TMP, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.main(end=end))

@@ -1,8 +1,7 @@
 """http_rig: what the tests of the HTTP binding under faults share: the lying
 origin with certificates of its own, opsh with a deadline, a network where a
-name or an address is silent, and the loop that runs and counts tests. Owns
-every process, file and namespace that it made; all are gone when main() ends.
-Must not know what is tested.
+name or an address is silent. Owns every process, file and namespace that it
+made; all are gone when main() ends. Must not know what is tested.
 """
 
 import json
@@ -16,10 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(ROOT, "tests/lib"))
+import cases  # noqa: E402  (the tree stays free of __pycache__)
+from cases import test  # noqa: E402,F401  (for those who import this)
+
 OPSH = os.environ.get("OPSH_TEST", os.path.join(ROOT, "build/test/opsh"))
 TMP = tempfile.mkdtemp(prefix="opsh-http.")
 CERTS = os.path.join(TMP, "certs")
@@ -27,7 +30,6 @@ SLOW = 4 if "asan" in OPSH else 1
 SILENT = "10.213.77.2"      # in the namespace: nobody is there
 STARTUP = 1.0               # seconds that a process may take beside its calls
 MARK = "@@"                 # before a line of JSON that a script says
-TESTS = []
 cleanups = []
 
 # probe(NAME, f, ..): calls it and tells what became of that.
@@ -63,9 +65,13 @@ end
 """
 
 
-def test(fn):
-    TESTS.append(fn)
-    return fn
+def until(what, seconds, about=""):
+    """Waits for what() to be true; how long that took."""
+    start = time.monotonic()
+    while not what():
+        assert time.monotonic() - start < seconds, (about, seconds)
+        time.sleep(0.02)
+    return time.monotonic() - start
 
 
 class Origin:
@@ -390,28 +396,17 @@ def match(pattern, text, *about):
                                                                about)
 
 
-def main():
-    passed = failed = 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chosen = [t for t in TESTS
-              if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    try:
-        certificates()
-        for fn in chosen:
-            start = time.monotonic()
-            try:
-                fn()
-                passed += 1
-                print("ok: %s (%.1f s)" % (fn.__name__,
-                                           time.monotonic() - start),
-                      flush=True)
-            except Exception:  # any failure is this test's, the rest go on
-                failed += 1
-                print("not ok: %s" % fn.__name__, file=sys.stderr)
-                traceback.print_exc()
-    finally:
-        for thing in reversed(list(cleanups)):
-            thing.release()
-        shutil.rmtree(TMP, ignore_errors=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+def end():
+    for thing in reversed(list(cleanups)):
+        thing.release()
+    shutil.rmtree(TMP, ignore_errors=True)
+
+
+def main(component=None, variable=None, prepare=None):
+    """With this component of the stack: it is started where its variable is missing."""
+    if component and variable not in os.environ:
+        stack = os.path.join(ROOT, "examples/stack/stack")
+        os.execv(stack, [stack, "run", component, "--", sys.executable] + sys.argv)
+    if prepare:
+        prepare()
+    return cases.main(before=certificates, end=end)

@@ -9,6 +9,7 @@ import sys
 
 sys.dont_write_bytecode = True
 import http_rig as rig  # noqa: E402  (the tree stays free of __pycache__)
+from http_modes import LIES  # noqa: E402
 from http_rig import (  # noqa: E402
     Hole, LATE, MIB, SILENT, TMP, at, base_peak, free_port, in_time, is_,
     names, one_of, origin, probe, run, test, web)
@@ -90,8 +91,6 @@ def silence_of_the_network():
 @test
 def lies():
     o = origin()
-    sys.path.insert(0, rig.HERE)
-    from http_server import LIES
     # curl takes a length beyond its integers for none: what came is all there
     fine = {"length-huge"}
     done = web(o, "".join(probe(n, "get", "/lie/" + n,

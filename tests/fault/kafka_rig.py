@@ -8,12 +8,9 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 import http_rig as rig  # noqa: E402  (the tree stays free of __pycache__)
-
-STACK = os.path.join(rig.ROOT, "examples", "stack", "stack")
 
 
 def env(name):
@@ -51,19 +48,5 @@ def write(name, lines):
                    input=lines.encode(), check=True, timeout=60)
 
 
-def until(what, seconds, about=""):
-    """Waits for what() to be true; how long that took."""
-    start = time.monotonic()
-    while not what():
-        assert time.monotonic() - start < seconds, (about, seconds)
-        time.sleep(0.02)
-    return time.monotonic() - start
-
-
 def main(prepare=None):
-    if "OPSH_KAFKA_NODE" not in os.environ:
-        os.execv(STACK, [STACK, "run", "kafka", "--", sys.executable] +
-                 sys.argv)
-    if prepare:
-        prepare()
-    return rig.main()
+    return rig.main("kafka", "OPSH_KAFKA_NODE", prepare)

@@ -37,14 +37,14 @@ def interrupted(name, url, call, ready, hole=None, limit=1.5):
     assert child.took < limit * rig.SLOW, (name, child.took)
     match(b"closed\n", child.out, name, child.err)
     assert b"next\n" not in child.out, child.out
-    gone = pg.until(lambda: not pg.backends("ctrl"), 2, name)
+    gone = rig.until(lambda: not pg.backends("ctrl"), 2, name)
     print("    %s: %.0f ms, its session gone after %.0f ms" % (
         name, child.took * 1e3, gone * 1e3))
 
 
 def running(text):
     """Waits until the server runs a statement like that."""
-    return lambda: pg.until(lambda: pg.sql(
+    return lambda: rig.until(lambda: pg.sql(
         "select count(*) from pg_stat_activity where application_name = 'ctrl'"
         " and state = 'active' and query like '%s'" % text) == "1", 10, text)
 
@@ -134,7 +134,7 @@ def interrupts_that_the_server_never_hears():
             url = pg.at(p.port, application_name="deaf")
 
             def ready():
-                pg.until(lambda: pg.backends("deaf"), 10)
+                rig.until(lambda: pg.backends("deaf"), 10)
                 time.sleep(0.1)
                 pg.tell(p, mode)
 
@@ -150,7 +150,7 @@ def interrupted_write(p, ready, mode):
     pg.tell(p, "pass")
     pg.sql("select pg_terminate_backend(pid) from pg_stat_activity where "
            "application_name = 'deaf'")
-    pg.until(lambda: not pg.backends("deaf"), 5)
+    rig.until(lambda: not pg.backends("deaf"), 5)
     interrupted("bare write, " + mode,
                 pg.at(p.port, application_name="deaf"),
                 "db:exec 'call deaf()'", ready)
@@ -192,7 +192,7 @@ def deadlines():
               r["message"])
     assert done.said["after"].get("ok"), done.said
     is_(pg.sql("select count(*) from c"), "0")
-    pg.until(lambda: not pg.backends("ctrl"), 2)
+    rig.until(lambda: not pg.backends("ctrl"), 2)
 
 
 @test
@@ -264,7 +264,7 @@ def deaf(mode, calls, failed):
             opsh.process.stdin.write(b"\n")
             opsh.process.stdin.flush()
             if call != "commit":
-                pg.until(lambda: pg.sql(
+                rig.until(lambda: pg.sql(
                     "select count(*) from pg_stat_activity where state = "
                     "'active' and application_name = '%s' and query ~ "
                     "'sleep|deaf'" % name) != "0", 10, call)
@@ -275,7 +275,7 @@ def deaf(mode, calls, failed):
                    "where application_name = '%s'" % name)
         opsh.end()
         pg.tell(p, "rst")
-    pg.until(lambda: not pg.backends(name), 10)
+    rig.until(lambda: not pg.backends(name), 10)
     for call in calls:
         r = opsh.said[call]
         print("    %s, %s: %.1f s, %s" % (mode, call, r["took"],

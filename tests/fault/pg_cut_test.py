@@ -173,7 +173,7 @@ def truth():
 
 def judge(writers):
     """Each outcome against the table."""
-    pg.until(lambda: not int(pg.sql(
+    rig.until(lambda: not int(pg.sql(
         "select count(*) from pg_stat_activity where application_name like "
         "'cut%'")), 10, "sessions that stay")
     held, seen = truth(), collections.Counter()
@@ -203,7 +203,7 @@ def nobody_to_ask(w):
     start = time.monotonic()
     pg.tell(w.proxy, DROP + " then=freeze")
     w.begin(1002, "many")
-    pg.until(lambda: "fired" in w.proxy.line(), 5)
+    rig.until(lambda: "fired" in w.proxy.line(), 5)
     pg.tell(w.proxy, "refuse")
     pg.tell(w.proxy, "rst")
     told = w.answer()
@@ -276,14 +276,14 @@ def every_byte_of_commit():
 
 def crash(query="pg_backend_pid()"):
     """Kills a session of that query; the server restarts all of them."""
-    pg.until(lambda: pg.sql("select pid from pg_stat_activity where query = "
-                            "'%s' and state = 'active'" % query), 10, query)
+    rig.until(lambda: pg.sql("select pid from pg_stat_activity where query = "
+                             "'%s' and state = 'active'" % query), 10, query)
     os.kill(int(pg.sql("select pid from pg_stat_activity where query = '%s'"
                        % query)), 9)
 
 
 def back():
-    pg.until(lambda: pg.sql("select 1", check=False), 20, "the server")
+    rig.until(lambda: pg.sql("select 1", check=False), 20, "the server")
 
 
 @test
@@ -305,7 +305,7 @@ def a_server_that_crashes():
     # applied, and nobody can know: a number that may be another's by now
     pg.tell(w.proxy, DROP + " then=freeze")
     w.begin(3, "exec")
-    pg.until(lambda: "fired" in w.proxy.line(), 5)
+    rig.until(lambda: "fired" in w.proxy.line(), 5)
     with pg.Session() as other:
         other.process.stdin.write(b"select pg_sleep(99);\n")
         crash("select pg_sleep(99);")

@@ -7,13 +7,10 @@ what is tested.
 import os
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 import http_rig as rig  # noqa: E402  (the tree stays free of __pycache__)
 from tool import Tool  # noqa: E402
-
-STACK = os.path.join(rig.ROOT, "examples", "stack", "stack")
 
 
 def env(name):
@@ -92,15 +89,6 @@ def backends(name):
                    "application_name = '%s'" % name))
 
 
-def until(what, seconds, about=""):
-    """Waits for what() to be true; how long that took."""
-    start = time.monotonic()
-    while not what():
-        assert time.monotonic() - start < seconds, (about, seconds)
-        time.sleep(0.02)
-    return time.monotonic() - start
-
-
 def peak_base(url):
     done = rig.run("probe('base', db.value, db, 'select 1')",
                    targets=["db=" + url])
@@ -109,9 +97,4 @@ def peak_base(url):
 
 
 def main(component="postgres", variable="OPSH_POSTGRES_PORT", prepare=None):
-    if variable not in os.environ:
-        os.execv(STACK, [STACK, "run", component, "--", sys.executable] +
-                 sys.argv)
-    if prepare:
-        prepare()
-    return rig.main()
+    return rig.main(component, variable, prepare)

@@ -31,8 +31,8 @@ def pair(first, second, **keywords):
 
 
 def follows():
-    pg.until(lambda: pg.sql("select count(*) from writes", node("STANDBY")) ==
-             pg.sql("select count(*) from writes", node("PRIMARY")), 10)
+    rig.until(lambda: pg.sql("select count(*) from writes", node("STANDBY")) ==
+              pg.sql("select count(*) from writes", node("PRIMARY")), 10)
 
 
 @test
@@ -132,7 +132,7 @@ def promoted_in_between():
         pg.tell(p, "drop-reply match=^Q[^a-z]*commit times=2 then=freeze")
         for one in (lost, tx):
             one.begin()
-            pg.until(lambda: "fired" in p.line(), 5)
+            rig.until(lambda: "fired" in p.line(), 5)
         follows()
         is_(pg.sql("select pg_promote(true, 20)", node("STANDBY")), "t")
         pg.tell(p, "refuse")
@@ -169,8 +169,8 @@ def demoted(pinned):
                                   stdout=log, stderr=log,
                                   start_new_session=True)
     try:
-        pg.until(lambda: pg.sql("select pg_is_in_recovery()", node("PRIMARY"),
-                                check=False) == "t", 20, "the old primary")
+        rig.until(lambda: pg.sql("select pg_is_in_recovery()", node("PRIMARY"),
+                                 check=False) == "t", 20, "the old primary")
         done = pinned.last()
         print("    exit %d: %s" % (done.code, done.err.splitlines()[0]))
         is_(done.code, 12, done.err)

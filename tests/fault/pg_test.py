@@ -112,9 +112,9 @@ def rows_beyond_the_cap():
         match(r"rows\(\) streams", r["hint"])
         assert r["peak"] < base + 2 * int(cap.split()[0]) // 1024 + 16 * MIB, r
         assert r["took"] < 10, r
-    pg.until(lambda: pg.sql("select count(*) from pg_stat_activity where state "
-                            "= 'active' and query like '%generate_series%' and "
-                            "pid <> pg_backend_pid()") == "0", 3)
+    rig.until(lambda: pg.sql("select count(*) from pg_stat_activity where state "
+                             "= 'active' and query like '%generate_series%' and "
+                             "pid <> pg_backend_pid()") == "0", 3)
 
 
 # --- a server that lies -----------------------------------------------------------

@@ -13,15 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(ROOT, "tests/lib"))
+import cases  # noqa: E402  (the tree stays free of __pycache__)
+from cases import test  # noqa: E402
+
 OPSH = os.environ.get("OPSH_TEST", os.path.join(ROOT, "build/test/opsh"))
 TMP = tempfile.mkdtemp(prefix="opsh-process.")
 LIMIT = 100
 GB = 1000000000
-TESTS = []
 # Address sanitizer's own memory is no measure of ours.
 MEASURED = "asan" not in OPSH
 
@@ -33,11 +36,6 @@ local function rss(what)
   end
 end
 """
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
 
 
 def environment(**more):
@@ -266,24 +264,9 @@ def nobody_reads_stdin_within_the_deadline():
     assert time.monotonic() - began < 3
 
 
-def main():
-    passed = failed = 0
-    try:
-        for fn in TESTS:
-            if sys.argv[1:] and fn.__name__ not in sys.argv[1:]:
-                continue
-            try:
-                fn()
-                passed += 1
-            except Exception:   # any failure is this test's, the rest go on
-                failed += 1
-                print("not ok: %s" % fn.__name__, file=sys.stderr)
-                traceback.print_exc()
-    finally:
-        shutil.rmtree(TMP, ignore_errors=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+def end():
+    shutil.rmtree(TMP, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(cases.main(end=end))

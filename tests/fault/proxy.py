@@ -45,161 +45,19 @@ import json
 import os
 import re
 import select
-import shlex
 import signal
 import socket
-import struct
 import sys
 import time
 
 sys.dont_write_bytecode = True
-from resp import Resp  # noqa: E402  (the tree stays free of __pycache__)
+from proxy_conn import (  # noqa: E402  (the tree stays free of __pycache__)
+    CHUNK, Conn, Raw, dial, linger_zero)
+from proxy_mode import Fault, parse  # noqa: E402
+from resp import Resp  # noqa: E402
 
-CHUNK = 65536
 HOLD = 1 << 20          # bytes kept for a slow receiver before reading stops
 FOREVER = 3600.0
-SIDES = ("client", "server")
-ENDINGS = ("fin", "rst", "freeze", "go")
-MODES = {
-    "pass": {},
-    "cut": {"side": SIDES, "after": int, "how": ("fin", "rst")},
-    "drop-reply": {"match": str, "nth": int, "times": int, "keep": int,
-                   "then": ENDINGS},
-    "drop-request": {"match": str, "nth": int, "times": int, "keep": int,
-                     "then": ENDINGS},
-    "freeze": {},
-    "silent": {},
-    "refuse": {},
-    "blackhole": {},
-    "delay": {"seconds": float},
-    "slow": {"bytes": int, "side": SIDES},
-}
-REQUIRED = {"cut": ("side", "after"), "delay": ("seconds",)}
-
-
-class Raw:
-    """Each read is a message."""
-
-    def feed(self, data):
-        if data:
-            yield len(data), [data]
-
-
-class Flow:
-    """One direction: what was read from src and waits to go to dst."""
-
-    def __init__(self, side, src, dst, proto):
-        self.side, self.src, self.dst = side, src, dst
-        self.queue = []         # (due, bytes)
-        self.size = 0
-        self.ended = False      # src said EOF
-        self.shut = False       # and dst has been told
-        self.passed = 0         # bytes from src since the mode began
-        self.framer = proto()
-        self.next_at = 0.0      # slow: when the next byte may go
-
-    def push(self, data, due):
-        if data:
-            self.queue.append((due, data))
-            self.size += len(data)
-
-    def sendable(self, now):
-        return self.queue and self.queue[0][0] <= now and self.next_at <= now
-
-
-class Conn:
-    """A client, its server connection, and the two flows between."""
-
-    def __init__(self, number, client, server, proto):
-        self.number = number
-        self.client, self.server = client, server
-        self.frozen = False
-        self.gone = False
-        self.held = b""         # a request that is not complete yet
-        self.waiting = []       # per unanswered request: its fault or None
-        self.up = Flow("client", client, server, proto)
-        self.down = Flow("server", server, client, proto)
-
-    def socks(self):
-        return [s for s in (self.client, self.server) if s is not None]
-
-    def close(self, rst=False):
-        self.gone = True
-        for sock in self.socks():
-            if rst:
-                linger_zero(sock)
-            else:
-                drain(sock)
-            sock.close()
-
-
-class Fault:
-    """A drop-reply or drop-request that is armed."""
-
-    def __init__(self, name, opts):
-        self.name = name
-        self.match = re.compile(opts.get("match", "").encode(), re.S)
-        self.nth = opts.get("nth", 1)
-        self.times = opts.get("times", 1)
-        self.keep = opts.get("keep", 0)
-        self.then = opts.get("then", "fin")
-        self.matched = self.struck = 0
-        self.kept = 0
-
-    def hits(self, words):
-        if not self.match.search(b" ".join(words)):
-            return False
-        self.matched += 1
-        if self.matched < self.nth or \
-           (self.times and self.struck >= self.times):
-            return False
-        self.struck += 1
-        return True
-
-
-def linger_zero(sock):
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                    struct.pack("ii", 1, 0))
-
-
-def drain(sock):
-    """Unread bytes would make close() send a RST instead of a FIN."""
-    try:
-        sock.shutdown(socket.SHUT_WR)
-        sock.setblocking(False)
-        while sock.recv(CHUNK):
-            pass
-    except OSError:
-        pass
-
-
-def parse(line):
-    """(verb, options) of a mode, or ValueError that says what was expected."""
-    words = shlex.split(line)
-    if not words or words[0] not in MODES:
-        raise ValueError("unknown command '%s': expected one of %s" % (
-            words[0] if words else "", " ".join(
-                list(MODES) + ["rst", "close", "stat", "quit"])))
-    verb, opts = words[0], {}
-    for word in words[1:]:
-        name, equal, value = word.partition("=")
-        kind = MODES[verb].get(name)
-        if kind is None or not equal:
-            raise ValueError("unknown option '%s' of '%s': expected %s" % (
-                word, verb, " ".join(MODES[verb]) or "none"))
-        if isinstance(kind, tuple):
-            if value not in kind:
-                raise ValueError("bad value '%s' of '%s': expected %s" % (
-                    value, name, " or ".join(kind)))
-            opts[name] = value
-        else:
-            opts[name] = kind(value)
-    for name in REQUIRED.get(verb, ()):
-        if name not in opts:
-            raise ValueError("'%s' needs '%s='" % (verb, name))
-    if "match" in opts:
-        re.compile(opts["match"].encode())
-    return verb, opts
 
 
 class Proxy:
@@ -518,17 +376,6 @@ def say(text):
         print(text, flush=True)
     except OSError:
         pass            # nobody reads; the control socket still answers
-
-
-def dial(to):
-    if isinstance(to, str):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(to)
-    else:
-        sock = socket.create_connection(to, 10)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setblocking(False)
-    return sock
 
 
 def address(text):

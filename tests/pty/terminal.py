@@ -1,7 +1,7 @@
-"""terminal: what the pty tests share: opsh on a terminal of its own, a
-throwaway folder, a Redis from examples/stack, waiting with a deadline, and the
-loop that runs and counts tests. Owns every process and file that it made; all
-are gone when main() ends. Must not know what is tested.
+"""terminal: what the pty tests share: opsh on a terminal of its own, a throwaway
+folder, a Redis from examples/stack, waiting with a deadline. Owns every process
+and file that it made; all are gone when main() ends. Must not know what is
+tested.
 """
 
 import fcntl
@@ -16,13 +16,16 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
-import traceback
 
 import pexpect
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(ROOT, "tests/lib"))
+import cases  # noqa: E402  (the tree stays free of __pycache__)
+from cases import test  # noqa: E402,F401  (for those who import this)
+
 OPSH = os.environ.get("OPSH", os.path.join(ROOT, "build/release/opsh"))
 # Built with failpoints and --spec: what user code can't call is called by it.
 TEST = os.environ.get("OPSH_TEST", os.path.join(ROOT, "build/test/opsh"))
@@ -30,15 +33,9 @@ STACK = os.path.join(ROOT, "examples/stack/stack")
 TMP = tempfile.mkdtemp(prefix="opsh-pty.")
 TIOCGPTN = 0x80045430
 LIMIT = 20      # seconds for anything
-TESTS = []
 started = []
 servers = {}
 running = set()    # components of the stack
-
-
-def test(fn):
-    TESTS.append(fn)
-    return fn
 
 
 def environment(**more):
@@ -55,13 +52,7 @@ def environment(**more):
 
 def until(what, condition):
     """Polls until condition() is true; its value."""
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError("not within %d s: %s" % (LIMIT, what))
+    return cases.until(what, condition, LIMIT)
 
 
 class Terminal:
@@ -233,28 +224,17 @@ def fresh():
         os.close(slave)
 
 
+def release():
+    while started:
+        started.pop().release()
+
+
+def end():
+    release()
+    if servers:
+        subprocess.run([STACK, "down", os.path.join(TMP, "stack")], timeout=60)
+    shutil.rmtree(TMP, ignore_errors=True)
+
+
 def main():
-    passed = failed = 0
-    chosen = [t for t in TESTS
-              if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        for fn in chosen:
-            try:
-                fn()
-                passed += 1
-            except Exception:   # any failure is this test's, the rest go on
-                failed += 1
-                print("not ok: %s" % fn.__name__, file=sys.stderr)
-                traceback.print_exc()
-            while started:
-                started.pop().release()
-    finally:
-        for terminal in started:
-            terminal.release()
-        if servers:
-            subprocess.run([STACK, "down", os.path.join(TMP, "stack")],
-                           timeout=60)
-        shutil.rmtree(TMP, ignore_errors=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+    return cases.main(after=release, end=end)
