@@ -13,7 +13,7 @@ trap 'exit 143' TERM
 
 for test in run.sh cli_test.sh tls.sh compose.sh monitoring.sh sale.sh kafka.sh \
 	postgres_plan.sh postgres.sh postgres_backup.sh \
-	postgres_corruption.sh; do
+	postgres_backup_faults.sh postgres_corruption.sh; do
 	"$here/$test" >"$out" 2>&1 </dev/null
 	rc=$?
 	sed '$d' "$out"

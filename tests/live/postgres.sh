@@ -9,33 +9,12 @@
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
+# shellcheck source=../lib/opsh.sh
+. "$t_here/opsh.sh"
 
-opsh=${OPSH:-$t_root/build/release/opsh}
-out=$t_tmp/out err=$t_tmp/err
-[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
 # the python that has the packages of tests/deps.sh
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
-export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
-
-# o ARG...: opsh, its output in $out and $err, its exit code in $rc.
-o() {
-	timeout -k 1 60 "$opsh" "$@" </dev/null >"$out" 2>"$err"
-	rc=$?
-}
-
-# exits NAME CODE
-exits() {
-	if [ "$rc" -eq "$2" ]; then
-		t_pass
-	else
-		t_fail "$1" "exit $rc, expected $2: $(cat "$out" "$err")"
-	fi
-}
-
-says() { t_match "$1" "$(tr -s ' ' <"$out")" "$2"; }
-
-tells() { t_match "$1" "$(tr -s ' ' <"$err")" "$2"; }
 
 # sql TEXT...: bare values, as the superuser.
 sql() {

@@ -7,21 +7,12 @@
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
+# shellcheck source=../lib/opsh.sh
+. "$t_here/opsh.sh"
 
-opsh=${OPSH:-$t_root/build/release/opsh}
-out=$t_tmp/out err=$t_tmp/err
-[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
 unset OPSH_TARGETS ${!PG*}
-export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp USER=ada
+export USER=ada
 reading='^(select|with|begin|commit|rollback|savepoint|release|show|set )'
-
-# exits NAME CODE
-exits() {
-	[ "$rc" -eq "$2" ] && t_pass && return
-	t_fail "$1: exit" "got $rc, expected $2: $(tail -n 12 "$out" "$err")"
-}
-
-tells() { t_match "$1" "$(cat "$err")" "$2"; }
 
 count() { find "$1" -mindepth 1 -maxdepth 1 | wc -l; }
 

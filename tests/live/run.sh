@@ -9,23 +9,15 @@
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
+# shellcheck source=../lib/opsh.sh
+. "$t_here/opsh.sh"
 
-opsh=${OPSH:-$t_root/build/release/opsh}
 live=$t_here/../live/live.py
 proxy=$t_here/../fault/proxy.py
 flush="redis/cache-flush pattern=flights::*"
-out=$t_tmp/out err=$t_tmp/err
-[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp PYTHONDONTWRITEBYTECODE=1
 
 R() {
 	timeout 20 redis-cli -p "$OPSH_REDIS_PORT" "$@"
-}
-
-# o ARG...: opsh, its output in $out and $err, its exit code in $rc.
-o() {
-	timeout -k 1 120 "$opsh" "$@" </dev/null >"$out" 2>"$err"
-	rc=$?
 }
 
 # now: seconds, with a point.

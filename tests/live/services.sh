@@ -9,34 +9,8 @@
 
 # shellcheck source=../lib/test.sh
 . "$(dirname -- "$0")/../lib/test.sh"
-
-opsh=${OPSH:-$t_root/build/release/opsh}
-out=$t_tmp/out err=$t_tmp/err
-[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp PYTHONDONTWRITEBYTECODE=1
-
-# o ARG...: opsh, its output in $out and $err, its exit code in $rc.
-o() {
-	timeout -k 1 120 "$opsh" "$@" </dev/null >"$out" 2>"$err"
-	rc=$?
-}
-
-# exits NAME CODE
-exits() {
-	if [ "$rc" -eq "$2" ]; then
-		t_pass
-	else
-		t_fail "$1" "exit $rc, expected $2: $(cat "$out" "$err")"
-	fi
-}
-
-says() {
-	t_match "$1" "$(tr -s ' ' <"$out")" "$2"
-}
-
-tells() {
-	t_match "$1" "$(tr -s ' ' <"$err")" "$2"
-}
+# shellcheck source=../lib/opsh.sh
+. "$t_here/opsh.sh"
 
 between() {
 	awk -v a="$1" -v lo="$2" -v hi="$3" 'BEGIN { exit !(a >= lo && a <= hi) }'

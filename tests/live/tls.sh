@@ -8,17 +8,8 @@
 . "$(dirname -- "$0")/../lib/test.sh"
 # shellcheck source=../lib/witness.sh
 . "$t_here/witness.sh"
-
-opsh=${OPSH:-$t_root/build/release/opsh}
-out=$t_tmp/out err=$t_tmp/err
-[ -x "$opsh" ] || { echo "'$opsh' is not built" >&2; exit 1; }
-export XDG_STATE_HOME=$t_tmp/state HOME=$t_tmp
-
-# o ARG...: opsh, its output in $out and $err, its exit code in $rc.
-o() {
-	timeout -k 1 60 "$opsh" "$@" </dev/null >"$out" 2>"$err"
-	rc=$?
-}
+# shellcheck source=../lib/opsh.sh
+. "$t_here/opsh.sh"
 
 # rows PROGRAM: of the result in $out, `r` by the holder's name; prints.
 rows() {
