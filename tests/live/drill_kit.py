@@ -35,7 +35,9 @@ def within(seconds, f, what):
 
 
 class Stand:
-    """A stack with a writer and a prober on it; what is left is removed."""
+    """A stack with a writer and a prober on it; what is left is removed. A pair says
+    who its leader and follower are, and for how many seconds a planned failover goes
+    on; it can kill, delay the follower's replay, and put a proxy before what promotes."""
 
     def __init__(self, sync, components, **env):
         self.dir = tempfile.mkdtemp(prefix="opsh-drill.")
@@ -194,6 +196,48 @@ def kill_opsh(stand, rng):
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     stand.recover()
+
+
+def kill_leader(stand, rng):
+    stand.kill(stand.leader)
+    stand.succeeds("emergency")
+    return True
+
+
+def kill_leader_amid(stand, rng):
+    run = stand.begin("planned")
+    time.sleep(rng.uniform(0.1, stand.amid))
+    stand.kill(stand.leader)
+    stand.end(run)
+    stand.recover()
+    return True
+
+
+def pause_replay(stand, rng):
+    stand.sql(stand.follower, "select pg_wal_replay_pause()")
+    stand.refused(stand.run("planned"), "replay is paused", stand.leader)
+    stand.sql(stand.follower, "select pg_wal_replay_resume()")
+    stand.recover()
+
+
+def lag(stand, rng):
+    stand.delay("1min")
+    stand.refused(stand.run("planned"), "applies with a delay", stand.leader)
+    stand.delay(None)
+    stand.recover()
+
+
+def reply_lost(stand, rng):
+    """The answer of who promotes."""
+    to, asked = stand.promotion()
+    proxy = stand.start("/usr/bin/python3", ROOT + "/tests/fault/proxy.py", "--to", to,
+                        "--proto", "raw", "--control", stand.dir + "/proxy", "--mode",
+                        "drop-reply match=%s times=1 then=%s" % (
+                            asked, rng.choice(["fin", "rst"])),
+                        stdout=subprocess.PIPE, text=True)
+    stand.through(proxy.stdout.readline().strip())
+    stand.succeeds("planned")
+    check("fired" in proxy.stdout.readline(), "the proxy dropped nothing")
 
 
 def drill(make, faults, name, seed, sync):

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 
-from drill_kit import ROOT, Stand, check, kill_opsh, main, none, within
+from drill_kit import (Stand, check, kill_leader, kill_leader_amid, kill_opsh, lag, main,
+                       none, pause_replay, reply_lost, within)
 
 BINDS = {"primary": "pg_primary_super", "pooler": "pg_pooler_admin",
          "app": "pg_pooler", "orchestrator": "pg_units"}
@@ -22,6 +23,8 @@ BINDS = {"primary": "pg_primary_super", "pooler": "pg_pooler_admin",
 
 class Pair(Stand):
     """A streaming pair behind a pooler that nothing else manages."""
+
+    leader, follower, amid = "primary", "standby", 2
 
     def __init__(self, sync, netns=False, redis=False):
         super().__init__(sync, ["postgres-ha"] + (["redis"] if redis else []),
@@ -64,26 +67,29 @@ class Pair(Stand):
         self.spawn(pidfile[:-4] + ".start", pidfile,
                    self.env["OPSH_PG_%s_LOG" % node.upper()])
 
+    def delay(self, value):
+        self.sql("standby", "alter system " + (
+            "set recovery_min_apply_delay = '%s'" % value if value else
+            "reset recovery_min_apply_delay"))
+        self.sql("standby", "select pg_reload_conf()")
+        time.sleep(0.5)
+
+    def promotion(self):
+        return "%s:%s" % (self.env["OPSH_PG_STANDBY_HOST"],
+                          self.env["OPSH_PG_STANDBY_PORT"]), "pg_promote"
+
+    def through(self, port):
+        self.file("file", '\t\tproxied = { kind = "postgres", url = "postgresql://'
+                  'postgres@127.0.0.1:%s/flights?sslmode=disable", password = '
+                  'secret.file "%s" },\n' % (port, self.env[
+                      "OPSH_PG_SUPER_PASSWORD_FILE"]))
+        self.standby = "proxied"
+
     def allowed(self, emergency):
         return 0 if self.sync or not emergency else self.lost_said
 
 
 # --- the faults: each leaves a pair that serves; True: an emergency promotion ---------------
-
-def kill_primary(pair, rng):
-    pair.kill("primary")
-    pair.succeeds("emergency")
-    return True
-
-
-def kill_primary_amid(pair, rng):
-    run = pair.begin("planned")
-    time.sleep(rng.uniform(0.1, 2))
-    pair.kill("primary")
-    pair.end(run)
-    pair.recover()
-    return True
-
 
 def kill_standby(pair, rng):
     run = pair.begin("planned")
@@ -104,24 +110,6 @@ def lock_store(pair, rng):
     subprocess.run(["kill", "-KILL", pair.env["OPSH_REDIS_PID"]], check=True)
     pair.end(run)
     pair.file("file")
-    pair.recover()
-
-
-def pause_replay(pair, rng):
-    pair.sql("standby", "select pg_wal_replay_pause()")
-    pair.refused(pair.run("planned"), "replay is paused", "primary")
-    pair.sql("standby", "select pg_wal_replay_resume()")
-    pair.recover()
-
-
-def lag(pair, rng):
-    pair.sql("standby", "alter system set recovery_min_apply_delay = '1min'")
-    pair.sql("standby", "select pg_reload_conf()")
-    time.sleep(0.5)
-    pair.refused(pair.run("planned"), "applies with a delay", "primary")
-    pair.sql("standby", "alter system reset recovery_min_apply_delay")
-    pair.sql("standby", "select pg_reload_conf()")
-    time.sleep(0.5)
     pair.recover()
 
 
@@ -161,24 +149,6 @@ def fence_hangs(pair, rng):
     pair.recover()
 
 
-def reply_lost(pair, rng):
-    proxy = pair.start("/usr/bin/python3", ROOT + "/tests/fault/proxy.py", "--to",
-                       "%s:%s" % (pair.env["OPSH_PG_STANDBY_HOST"],
-                                  pair.env["OPSH_PG_STANDBY_PORT"]),
-                       "--proto", "raw", "--control", pair.dir + "/proxy",
-                       "--mode", "drop-reply match=pg_promote times=1 then="
-                       + rng.choice(["fin", "rst"]),
-                       stdout=subprocess.PIPE, text=True)
-    port = proxy.stdout.readline().strip()
-    pair.file("file", '\t\tproxied = { kind = "postgres", url = "postgresql://'
-              'postgres@127.0.0.1:%s/flights?sslmode=disable", password = '
-              'secret.file "%s" },\n' % (port, pair.env[
-                  "OPSH_PG_SUPER_PASSWORD_FILE"]))
-    pair.standby = "proxied"
-    pair.succeeds("planned")
-    check("fired" in proxy.stdout.readline(), "the proxy dropped nothing")
-
-
 def old_returns(pair, rng):
     pair.kill("primary")
     run = pair.begin("emergency")
@@ -192,8 +162,8 @@ def old_returns(pair, rng):
 
 
 FAULTS = {f.__name__: f for f in (
-    none, kill_primary, kill_opsh, reply_lost, old_returns, fence_hangs,
-    kill_primary_amid, kill_standby, lock_store, pause_replay, lag, partition)}
+    none, kill_leader, kill_opsh, reply_lost, old_returns, fence_hangs,
+    kill_leader_amid, kill_standby, lock_store, pause_replay, lag, partition)}
 
 
 def make(name, sync):

@@ -17,11 +17,14 @@ import sys
 import time
 import urllib.request
 
-from drill_kit import ROOT, Stand, check, kill_opsh, main, none, within
+from drill_kit import (ROOT, Stand, kill_leader, kill_leader_amid, kill_opsh, lag, main,
+                       none, pause_replay, reply_lost, within)
 
 
 class Managed(Stand):
     """Patroni's pair; node 1 leads at first."""
+
+    leader, follower, amid = "1", "2", 3
 
     def __init__(self, sync):
         super().__init__(sync, ["patroni"])
@@ -89,6 +92,22 @@ class Managed(Stand):
             self.env["OPSH_PATRONI1_URL"] + path, json.dumps(body).encode(),
             {"Content-Type": "application/json"}, method=method), timeout=10).close()
 
+    def delay(self, value):
+        """Patroni writes the settings of its standbys."""
+        self.api("PATCH", "/config", {"postgresql": {"recovery_conf": {
+            "recovery_min_apply_delay": value}}})
+        within(20, lambda: self.sql("2", "show recovery_min_apply_delay")
+               == (value or "0"), "the setting arrives")
+
+    def promotion(self):
+        return "127.0.0.1:" + self.env["OPSH_PATRONI2_PORT"], "/switchover"
+
+    def through(self, port):
+        self.file("file", '\t\tproxied = { kind = "http", url = "http://127.0.0.1:%s", '
+                  'user = "ops", password = secret.file "%s" },\n' % (
+                      port, self.env["OPSH_PATRONI_PASSWORD_FILE"]))
+        self.rest = "proxied"
+
     def pid(self, name):
         path = self.env["OPSH_PATRONI1_PIDFILE"].replace("patroni1", name)
         return int(open(path).read().split()[0]), path
@@ -105,21 +124,6 @@ class Managed(Stand):
 
 
 # --- the faults: each leaves a pair that serves; True: an emergency promotion ---------------
-
-def kill_leader(pair, rng):
-    pair.kill("1")
-    pair.succeeds("emergency")
-    return True
-
-
-def kill_leader_amid(pair, rng):
-    run = pair.begin("planned")
-    time.sleep(rng.uniform(0.1, 3))
-    pair.kill("1")
-    pair.end(run)
-    pair.recover()
-    return True
-
 
 def kill_standby(pair, rng):
     run = pair.begin("planned")
@@ -146,28 +150,6 @@ def etcd_dies(pair, rng):
     pair.recover()
 
 
-def pause_replay(pair, rng):
-    pair.sql("2", "select pg_wal_replay_pause()")
-    pair.refused(pair.run("planned"), "replay is paused", "1")
-    pair.sql("2", "select pg_wal_replay_resume()")
-    pair.recover()
-
-
-def delay(pair, value):
-    """Patroni writes the settings of its standbys."""
-    pair.api("PATCH", "/config", {"postgresql": {"recovery_conf": {
-        "recovery_min_apply_delay": value}}})
-    within(20, lambda: pair.sql("2", "show recovery_min_apply_delay")
-           == (value or "0"), "the setting arrives")
-
-
-def lag(pair, rng):
-    delay(pair, "1min")
-    pair.refused(pair.run("planned"), "applies with a delay", "1")
-    delay(pair, None)
-    pair.recover()
-
-
 def paused(pair, rng):
     """Patroni was told to promote nobody."""
     pair.api("PATCH", "/config", {"pause": True})
@@ -180,21 +162,6 @@ def paused(pair, rng):
         pair.env["OPSH_PATRONI2_URL"] + "/cluster", timeout=5)).get("pause"),
         "it goes on")
     pair.recover()
-
-
-def reply_lost(pair, rng):
-    proxy = pair.start("/usr/bin/python3", ROOT + "/tests/fault/proxy.py", "--to",
-                       "127.0.0.1:" + pair.env["OPSH_PATRONI2_PORT"], "--proto", "raw",
-                       "--control", pair.dir + "/proxy", "--mode",
-                       "drop-reply match=/switchover times=1 then="
-                       + rng.choice(["fin", "rst"]), stdout=subprocess.PIPE, text=True)
-    port = proxy.stdout.readline().strip()
-    pair.file("file", '\t\tproxied = { kind = "http", url = "http://127.0.0.1:%s", '
-              'user = "ops", password = secret.file "%s" },\n' % (
-                  port, pair.env["OPSH_PATRONI_PASSWORD_FILE"]))
-    pair.rest = "proxied"
-    pair.succeeds("planned")
-    check("fired" in proxy.stdout.readline(), "the proxy dropped nothing")
 
 
 def old_returns(pair, rng):
