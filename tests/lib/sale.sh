@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # names of test.sh and of the stack
-# sale.sh: what the live tests on the flash sale share: opsh, orders, metrics, Redis.
-# Source it after test.sh. Must not start anything.
+# sale.sh: what the live tests on the flash sale share: opsh, and what they ask the sale
+# itself: orders, metrics, its Redis. Source it after test.sh. Must not start
+# anything.
 
 # shellcheck source=opsh.sh
 . "$t_here/opsh.sh"
