@@ -356,6 +356,9 @@ static int passes(rd_kafka_resp_err_t code)
 		code == RD_KAFKA_RESP_ERR__IN_PROGRESS ||
 		code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
 		code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+		/* the cluster has said that it is there: its leader hears of
+		 * it soon */
+		code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
 		code == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE;
 }
 

@@ -161,6 +161,14 @@ describe("kafka consume", function()
 		eq(#events:consume { topic = "orders", partition = 0 }, 0)
 	end))
 
+	it("waits for a partition that its leader has not heard of yet",
+		K.mock({ orders = 2 }, function(events)
+		local LIST_OFFSETS, UNKNOWN_TOPIC_OR_PART = 2, 3
+		events:produce("orders", { "a", "b" }, { partition = 1 })
+		ckafka.mock_fail(events, LIST_OFFSETS, 2, UNKNOWN_TOPIC_OR_PART)
+		eq(#events:consume { topic = "orders", partition = 1 }, 2)
+	end), { plain = true })
+
 	it("ends at a count, a size, a time", K.on(function(events)
 		local list = events:consume { topic = filled(events), partition = 0, max = 4 }
 		eq(list.reached, "max")
