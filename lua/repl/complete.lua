@@ -3,7 +3,7 @@
 -- typed is run, no metamethod, nothing connects. What there is to complete are
 -- files in repl/complete: each returns {order, complete(c), hint(c)}.
 local Cursor = require "repl.cursor"
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local sys = require "opsh.c.sys"
 
 local M = {}

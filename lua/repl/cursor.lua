@@ -1,7 +1,7 @@
 -- cursor: where the cursor stands in what is typed: in which word, string, call
 -- and table, and what those belong to. Pure: text and documentation in, a table
 -- out; what is typed is never run. Completers and hints are made of it.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local lex = require "repl.lex"
 local scope = require "repl.scope"
 

@@ -2,7 +2,7 @@
 -- and hints have too. `help(x)` in a session, and `:help`. Looks at values without
 -- running anything of theirs; owns the layout, no words.
 local about = require "repl.help.about"
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local err = require "opsh.c.err"
 local scope = require "repl.scope"
 local topics = require "repl.help.topics"

@@ -2,7 +2,7 @@
 -- without running it: values by rawget alone, else the class that the
 -- documentation gives. A "thing" is {value=, known=true} and/or {class=},
 -- {target=}. No metamethod runs, nothing is called, no module is loaded.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 
 local scope = {}
 

@@ -47,11 +47,14 @@ function bytecode.functions(bytes)
 	return list
 end
 
--- Follows registers: regs[n] is whatever `step` stored about R[n]. `step` sees
--- each instruction before its result is written, and may return what to store
--- in R[A].
-local function follow(fn, step)
-	local regs, pc = {}, 0
+---Follows registers: regs[n] is whatever `step` stored about R[n]. `step` sees
+---each instruction before its result is written, and may return what to store
+---in R[A].
+---@param fn table of run.dump
+---@param step fun(i: table, regs: table, after: table?, pc: integer): any
+---@param start? table<integer, any> what registers hold at the beginning
+function bytecode.follow(fn, step, start)
+	local regs, pc = start or {}, 0
 	while fn.code[pc] do
 		local i = fn.code[pc]
 		local value = step(i, regs, fn.code[pc + 1], pc)
@@ -124,7 +127,7 @@ end
 function bytecode.globals(bytes)
 	local found = {}
 	for _, fn in ipairs(bytecode.functions(bytes)) do
-		follow(fn, function(i, regs, after)
+		bytecode.follow(fn, function(i, regs, after)
 			local name, write = env_access(fn, i, regs)
 			if type(name) == "string" then
 				found[#found + 1] =
@@ -142,7 +145,7 @@ end
 function bytecode.requires(bytes)
 	local found = {}
 	for _, fn in ipairs(bytecode.functions(bytes)) do
-		follow(fn, function(i, regs, after)
+		bytecode.follow(fn, function(i, regs, after)
 			local value = regs[i.a]
 			if (i.op == "CALL" or i.op == "TAILCALL") and value
 			   and value.require then
@@ -178,7 +181,7 @@ local TESTED = {	-- registers tested, and how
 function bytecode.tests(bytes, is_write)
 	local found = {}
 	for _, fn in ipairs(bytecode.functions(bytes)) do
-		follow(fn, function(i, regs, after)
+		bytecode.follow(fn, function(i, regs, after)
 			local test = TESTED[i.op]
 			if test then
 				local how, a, b = test(i)
@@ -233,7 +236,7 @@ end
 
 local function shape_of(fn, on_field)
 	local root
-	follow(fn, function(i, regs, after, pc)
+	bytecode.follow(fn, function(i, regs, after, pc)
 		local tbl = regs[i.a]
 		local is_table = tbl and tbl.fields
 		if i.op == "RETURN" and i.b ~= 1 or i.op == "RETURN1" then

@@ -8,6 +8,7 @@ local check = require "run.check"
 local fail = require "run.fail"
 local fields = require "run.fields"
 local inert = require "run.inert"
+local members = require "run.members"
 local source = require "run.source"
 local words = require "run.words"
 
@@ -45,6 +46,20 @@ local function top_level_failed(pb, e)
 	fail.config("cannot load playbook '%s': %s", pb.path, fail.text(e))
 end
 
+-- What its functions name is there.
+local function check_members(pb, spec, collect)
+	local found = {}
+	members.check(spec, function(line, severity, message)
+		found[#found + 1] = { file = pb.path, line = line,
+			severity = severity, message = message }
+	end)
+	local first = check.first_error(found)
+	if first and not collect then
+		fail.config("%s:%d: %s", first.file, first.line, first.message)
+	end
+	table.move(found, 1, #found, #pb.problems + 1, pb.problems)
+end
+
 local function add_spec(pb, value, collect)
 	local shape = bytecode.shape(pb.dump)
 	local by_name = bytecode.fields(pb.dump)
@@ -69,6 +84,7 @@ local function add_spec(pb, value, collect)
 		fail.config("%s:%d: %s%s", first.file, first.line, first.message,
 			count > 1 and (" (and %d more)"):format(count - 1) or "")
 	elseif count == 0 then
+		check_members(pb, spec, collect)
 		pb.spec = spec
 		for k, v in pairs(spec) do
 			pb[k] = v

@@ -6,7 +6,7 @@ local P = dofile "tests/lib/postgres.lua"
 local R = dofile "tests/lib/redis.lua"
 local catalog = require "repl.catalog"
 local complete = require "repl.complete"
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local seen = require "repl.seen"
 local task = require "opsh.task"
 

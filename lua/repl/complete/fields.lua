@@ -1,7 +1,7 @@
 -- complete.fields: after `x.` and `x:`: the keys of a table by rawget alone, and what
 -- the documentation knows of a module, a target's methods, an object. Must not let
 -- a metamethod run.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local scope = require "repl.scope"
 local lex = require "repl.lex"
 

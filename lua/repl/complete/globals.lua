@@ -1,7 +1,7 @@
 -- complete.globals: a name that begins an expression: globals, targets, local
 -- variables of the entry, keywords. Nothing is opened: a target is known by its name
 -- in the targets file.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local env = require "run.env"
 local lex = require "repl.lex"
 

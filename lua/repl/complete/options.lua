@@ -1,7 +1,7 @@
 -- complete.options: inside `{}` of a documented call: the options that are not given
 -- yet, with their types; after `name =` the values that the documentation lists.
 -- Owns no option: all are of lua/meta and lua/opsh.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 
 -- After `key =`, not within an expression.
 local function at_value(c)

@@ -72,7 +72,8 @@ return {
 		local thing = call and call.thing
 		if not thing or not thing.redis then return nil end
 		local commands = redis.commands(c.ctx, thing.owner.target)
-		local name = redis.of_method(commands, thing.redis)
+		local name = require("run.docs.redis").of_method(commands,
+			thing.redis)
 		return name and hint_text(name, commands[name])
 	end,
 }

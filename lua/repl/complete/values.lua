@@ -1,7 +1,7 @@
 -- complete.values: inside a string: the values that the documentation lists for
 -- this option or this argument, and the names of modules in `require "..."`. Owns
 -- no value.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 
 local function listed(c)
 	local str = c.str

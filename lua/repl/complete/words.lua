@@ -3,7 +3,7 @@
 -- services. Those are asked for in the background once the target is connected,
 -- and kept.
 local catalog = require "repl.catalog"
-local docs = require "repl.docs"
+local docs = require "run.docs"
 
 local function column(method, name)
 	return function(client)

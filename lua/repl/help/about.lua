@@ -1,7 +1,7 @@
 -- help.about: the texts of help: of a function, a class, a module, a target, an
--- error. Made of what repl.docs has read; owns the layout. Looks at no value but
+-- error. Made of what run.docs has read; owns the layout. Looks at no value but
 -- the fields of errors.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local sys = require "opsh.c.sys"
 
 local M = {}
@@ -39,7 +39,7 @@ local function parameter(param, width)
 	return out
 end
 
----@param member table of repl.docs
+---@param member table of run.docs
 ---@param called string "cache:scan"
 ---@return string
 function M.member(member, called)

@@ -4,7 +4,7 @@
 local about = require "repl.help.about"
 local books = require "repl.books"
 local command = require "repl.command"
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local lex = require "repl.lex"
 local sys = require "opsh.c.sys"
 local words = require "run.words"
@@ -193,7 +193,7 @@ function FIND.redis(ctx, name, thing)
 	end
 	local commands = redis.commands(ctx, target or { name = "" })
 	local full = commands[name:upper()] and name:upper()
-		or redis.of_method(commands, name)
+		or require("run.docs.redis").of_method(commands, name)
 	local found = full and commands[full]
 	if not found then return nil end
 	local method = full:lower():gsub("[ -]", "_")

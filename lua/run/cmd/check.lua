@@ -91,7 +91,8 @@ return {
 	},
 	help = [[
 FILE is a path, or the name of a playbook. Checked: syntax, undefined globals,
-modules, fields, parameters, tests of a write's result that Lua can't intercept.
+modules, fields, the targets, parameters and methods that its functions name,
+tests of a write's result that Lua can't intercept.
 Exit code 0: no error; 2: errors.]],
 	run = function(ctx, args)
 		if #args == 0 then

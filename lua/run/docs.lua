@@ -3,7 +3,7 @@
 -- comments of lua/opsh, which the build embeds, a file when something in it is
 -- asked for. Owns no words and runs nothing: no module is loaded.
 local sys = require "opsh.c.sys"
-local text = require "repl.docs.text"
+local text = require "run.docs.text"
 
 local docs = {}
 

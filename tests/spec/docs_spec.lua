@@ -1,17 +1,17 @@
--- Specs of repl.docs: what is read from lua/meta and from the comments of lua/opsh,
+-- Specs of run.docs: what is read from lua/meta and from the comments of lua/opsh,
 -- and that every public function has its signature and its words. The one source
 -- of help, completion and hints, so a gap here is one there.
-local docs = require "repl.docs"
+local docs = require "run.docs"
 local kinds = require "run.kinds"
 local sys = require "opsh.c.sys"
-local text = require "repl.docs.text"
+local text = require "run.docs.text"
 
 -- A sweep needs no second walk through all of it.
 local ONCE = { plain = true }
 
 local function signature(member, called) return (docs.signature(member, called)) end
 
-describe("repl.docs.text", function()
+describe("run.docs.text", function()
 	it("splits types outside of brackets", function()
 		eq(text.split("a, b<c, d>, fun(x: A, y: B): C, {e: F, g: H}", ","),
 			{ "a", "b<c, d>", "fun(x: A, y: B): C", "{e: F, g: H}" })
@@ -68,7 +68,7 @@ return X
 	end)
 end)
 
-describe("repl.docs", function()
+describe("run.docs", function()
 	it("knows methods, what they extend, modules and what they hand on", function()
 		eq(signature(docs.member("opsh.redis.client", "scan"), "cache:scan"),
 			"cache:scan(opts?)")
