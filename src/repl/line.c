@@ -92,6 +92,7 @@ static void feed(void)
 
 	while (edit_is_open() && !edit_came() &&
 	       (piece = keys_next(tty_keys(), &data, &len)) != KEYS_NONE) {
+		out_show_line();	/* an event of before may have hidden it */
 		if (piece == KEYS_TYPED && len == 1 && *data & 0x80)
 			edit_byte(*data);
 		else if (piece == KEYS_TYPED)

@@ -49,6 +49,19 @@ class Monitor:
 
 
 @test
+def keys_that_come_at_once():
+    """Each TAB finds the line where it was: the second list begins a row, too."""
+    s = Session()
+    s.type(":\t\t")
+    for _ in range(2):
+        s.expect(r"\rbg +chart [^\r]*\r\ncancel [^\r]*\r\n")
+    s.expect("> :")
+    assert b"\x1b[C" not in s.seen
+    s.type(DROP)
+    assert s.quit() == 0
+
+
+@test
 def one_candidate_is_inserted():
     s = cache()
     s.type("cach\t:scan_b\t")
