@@ -184,6 +184,12 @@ void exec_start(lua_State *L, struct exec_job *j, const struct exec_plan *p)
 
 	j->began = loop_now();
 	j->done = 0;
+	/* nothing runs that could not be watched */
+	if (loop_init()) {
+		err_set(&e, ERR_LIMIT, err_errno_name(errno), "cannot watch '%s': "
+			"%s", j->stages[0].name, strerror(errno));
+		start_failed(L, j, &f, &e);
+	}
 	if (open_fds(j, p, &f, &e))
 		start_failed(L, j, &f, &e);
 	for (i = 0; i < j->n; i++) {

@@ -69,20 +69,29 @@ void loop_on_wake(void (*cb)(void))
 
 int loop_init(void)
 {
+	int code;
+
 	if (ready)
 		return 0;
-	if (uv_loop_init(&the_loop))
+	code = uv_loop_init(&the_loop);
+	if (code) {
+		errno = -code;
 		return -1;
+	}
 	if (pipe2(wake_pipe, O_NONBLOCK | O_CLOEXEC))
 		goto fail;
-	if (uv_poll_init(&the_loop, &wake_poll, wake_pipe[0]))
+	code = uv_poll_init(&the_loop, &wake_poll, wake_pipe[0]);
+	errno = code ? -code : errno;
+	if (code)
 		goto fail;
 	uv_poll_start(&wake_poll, UV_READABLE, on_wake);
 	uv_unref((uv_handle_t *)&wake_poll);
 	ready = 1;
 	return 0;
 fail:
+	code = errno;
 	uv_loop_close(&the_loop);
+	errno = code;
 	return -1;
 }
 

@@ -12,7 +12,7 @@
 
 #include "core/err.h"
 
-int loop_init(void);				/* 0 or -1; idempotent */
+int loop_init(void);		/* 0, or -1 and errno; idempotent */
 /* Closes what is left. -1: a thread of the pool is still at work (a resolver
  * that nobody answers), and would keep exit() waiting */
 int loop_release(void);

@@ -92,6 +92,9 @@ codes_of_doubt() {
 	tells 'a step that is done has dealt with its own' '*failed  b*'
 	t_is 'and it is not told again' "$(grep -c 'in doubt' "$err")" 0
 	R client unpause >/dev/null
+	(ulimit -n 11 && exec "$opsh" -e 'sh.run { "true" }') >"$out" 2>"$err" </dev/null
+	tells 'a program that could not be watched is not started' \
+		"*cannot watch 'true': Too many open files*outcome failed*"
 	o --timeout 0.2 -e 'sh.run { "sleep", "20" }'
 	exits 'the deadline of the run, in a write' 13
 	tells 'what was cut off' "*in doubt: 'sleep 20' on 'local': look at *"
