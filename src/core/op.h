@@ -92,10 +92,10 @@ void op_done(struct op *op);
 void op_fail(struct op *op, const struct err *e);
 
 /* Asks the class to cancel; op->err is set from kind and message. Ends the op
- * now unless the class answers OP_LATER. For task.c and the deadline. */
+ * now unless the class answers OP_LATER. For task_cancel.c and the deadline. */
 void op_cancel(struct op *op, const struct err *why);
 
-/* Releases and frees an op whose wait is over. For task.c. */
+/* Releases and frees an op whose wait is over. For task_park.c. */
 void op_destroy(struct op *op);
 
 /* The metatable of slots. [-0, +0, m] */
