@@ -31,6 +31,18 @@ local function advance(engine, reader)
 		time = time or reader.time, text = text }
 end
 
+-- When what a container says is no more of its life before, as docker takes a time:
+-- the last lines of that one may be younger than its end, the first ones of this one
+-- older than its start, since docker notes both a moment later or sooner.
+local function divide(row)
+	local finished, started = row.finished, row.started
+	if not finished then return "1" end
+	if started and started > finished then
+		finished = (finished + started) / 2
+	end
+	return ("%.6f"):format(finished)
+end
+
 ---What is in the logs of these containers, merged by time.
 ---@param engine opsh.docker.engine
 ---@param list opsh.orchestrator.row[] with `id`
@@ -49,10 +61,7 @@ function M.past(engine, list, opts)
 			if opts.since then
 				add("--since", docker.seconds(opts.since, "since") .. "s")
 			end
-			-- its first lines may be older than what docker calls its start
-			if opts.previous then
-				add("--until", row.finished_at or "1970-01-01T00:00:01Z")
-			end
+			if opts.previous then add("--until", divide(row)) end
 			argv[#argv + 1] = row.id
 			local reader = { row = row }
 			readers[#readers + 1] = reader

@@ -165,7 +165,7 @@ end
 
 ---A container of `docker inspect` as a row of opsh.orchestrator.
 ---@param c any
----@return opsh.orchestrator.row row with `id`, `number`, `hash`, `memory_limit` and `finished_at` (docker's text) besides
+---@return opsh.orchestrator.row row with `id`, `number`, `hash`, `memory_limit` and `finished` (seconds since the epoch) besides
 function M.container(c)
 	object(c, "a container")
 	local config = get(c, "Config", "table", "a container") or {}
@@ -183,7 +183,7 @@ function M.container(c)
 	row.number = math.tointeger(tonumber(get(labels, LABEL
 		.. "container-number", "string", "a container"))) or 1
 	row.started = M.time(state.StartedAt)
-	row.finished_at = M.time(state.FinishedAt) and state.FinishedAt
+	row.finished = M.time(state.FinishedAt)
 	local host = get(c, "HostConfig", "table", "a container") or {}
 	local limit = math.tointeger(get(host, "Memory", "number", "a container"))
 	row.memory_limit = limit and limit > 0 and limit or nil
