@@ -55,10 +55,11 @@ describe("timer.every", function()
 			turns[n] = task.now() - began
 			if n == 1 then task.sleep(0.22) end
 		end
-		-- the second comes late, the next a whole turn after it
+		-- the second comes late, the next a whole turn after it, less what the
+		-- machine was late with the one before; made up for they would come at once
 		ok(turns[2] >= 0.22, turns[2])
-		ok(turns[3] - turns[2] >= 0.045, turns[3] - turns[2])
-		ok(turns[4] - turns[3] >= 0.045, turns[4] - turns[3])
+		ok(turns[3] - turns[2] >= 0.025, turns[3] - turns[2])
+		ok(turns[4] - turns[3] >= 0.025, turns[4] - turns[3])
 	end, TIMED)
 	it("lets others work", function()
 		local n = 0
